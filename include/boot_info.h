@@ -1,0 +1,37 @@
+/*
+ * What the boot loader handed over: the Multiboot2 block, kept reachable after paging is on.
+ */
+#ifndef BOOT_INFO_H
+#define BOOT_INFO_H
+
+#include <mem/memmap.h>
+#include <multiboot2.h>
+
+/*
+ * Opens the block. Paging must be off: every physical address can be read then. Returns NULL, or
+ * in words what is wrong; the block then counts as empty.
+ */
+const char *boot_info_init(uint32_t magic, paddr_t address);
+
+/* Maps the block by a window if it lies outside the identity mapping. Call when paging is on. */
+void boot_info_after_paging(void);
+
+/* The block: always a valid one, empty if there was none. */
+const struct multiboot2 *boot_info(void);
+
+/* The block's physical place, [start, end). */
+paddr_t boot_info_start(void);
+paddr_t boot_info_end(void);
+
+/* The regions of its memory map, broken and empty entries left out. */
+struct memmap_source boot_info_regions(void);
+
+/*
+ * The next module. Returns false behind the last. Empty modules are given too, with start = end.
+ */
+bool boot_info_next_module(struct multiboot2_walk *walk, struct multiboot2_module *module);
+
+/* In words how the walks over regions and modules ended when a tag was broken; else NULL. */
+const char *boot_info_complaint(void);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Printing. Any context.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <types.h>
+
+/* Output of a command: to every console. Longer than KPRINTF_MAX is cut. */
+void kprintf(const char *format, ...) PRINTF(1, 2);
+
+#define KPRINTF_MAX 512
+
+/*
+ * A message of the kernel: to every console and into the log that `dmesg` shows. One line each;
+ * the line break is added.
+ */
+void klog(const char *format, ...) PRINTF(1, 2);
+
+/*
+ * The log, oldest first: copies what begins at *position, at most `size` bytes, to `text` and
+ * moves *position behind it. Returns how many bytes there were; 0 at the end. Start with 0; what
+ * was overwritten meanwhile is skipped.
+ */
+size_t log_read(uint32_t *position, char *text, size_t size);
+
+#endif

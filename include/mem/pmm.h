@@ -1,0 +1,57 @@
+/*
+ * The physical memory manager: 4 KiB frames below PMM_MAX_PHYS_ADDR.
+ *
+ * Taken from the start: low memory below 1 MiB, the kernel image, the Multiboot2 block, modules
+ * and the framebuffer. All functions lock for themselves (interrupts off for a bounded time) and
+ * may be called anywhere.
+ */
+#ifndef MEM_PMM_H
+#define MEM_PMM_H
+
+#include <types.h>
+
+struct pmm_stats { /* in frames */
+    uint32_t total;     /* RAM that the PMM manages: reserved + allocated + free */
+    uint32_t reserved;  /* occupied from the start */
+    uint32_t allocated; /* handed out */
+    uint32_t free;
+    uint64_t left_out;  /* bytes of available RAM that lie at or above PMM_MAX_PHYS_ADDR */
+};
+
+/*
+ * Reads the memory map and the reservations. Panics on a wrong magic, on a block without usable
+ * memory and on a machine that is too small. Must be called before anything is allocated.
+ */
+void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr);
+
+/* The end of the managed RAM: the highest frame's end. */
+paddr_t pmm_phys_limit(void);
+
+/*
+ * A frame that is safe to use by its identity address (below HEAP_BASE); its contents are
+ * undefined. 0 when there is none: frame 0 is always reserved.
+ */
+paddr_t pmm_alloc_frame(void) MUST_CHECK;
+
+/*
+ * A frame for memory that is reached by a mapping of its own (heap, stacks): at or above HEAP_BASE
+ * if there is one, else any. 0 when there is none.
+ */
+paddr_t pmm_alloc_frame_high(void) MUST_CHECK;
+
+/* Gives an allocated frame back. Panics if `phys` is not one: a double or a wild free. */
+void pmm_free_frame(paddr_t phys);
+
+/* Whether the frame is RAM that was handed out and not given back. */
+bool pmm_is_allocated(paddr_t phys);
+
+/* The figures at this moment. */
+struct pmm_stats pmm_get_stats(void);
+
+/* Prints the figures. */
+void pmm_dump_stats(void);
+
+/* NULL if the bitmap and all figures agree with a recount, else what does not. */
+const char *pmm_validate(void);
+
+#endif

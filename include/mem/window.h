@@ -1,0 +1,37 @@
+/*
+ * Windows: virtual addresses for physical memory that is not identity-mapped.
+ *
+ * A window's virtual address has nothing to do with its physical one. Below 4 GiB windows are
+ * made of 4 KiB pages; one that reaches above is made of 4 MiB pages, where the CPU has PSE-36.
+ * At most WINDOWS_MAX windows at a time.
+ */
+#ifndef MEM_WINDOW_H
+#define MEM_WINDOW_H
+
+#include <types.h>
+
+#define WINDOWS_MAX 64
+
+enum window_type {
+    WINDOW_MEMORY,    /* RAM and firmware tables: cached, read-only */
+    WINDOW_MEMORY_RW, /* RAM: cached, writable */
+    WINDOW_DEVICE,    /* registers: uncached, writable */
+};
+
+/*
+ * Maps [phys, phys + length) and returns the address of its first byte; phys need not be aligned.
+ * NULL, and nothing changed, when the range is empty, wraps or is out of this CPU's reach, when
+ * there is no room or no frame for a table. Not from interrupt handlers.
+ */
+void *map_window(paddr64_t phys, uint32_t length, enum window_type type) MUST_CHECK;
+
+/* Undoes map_window(); `address` is what it returned, anything else panics. */
+void unmap_window(const void *address);
+
+/*
+ * What can be done with large windows; 0 means none. bits: the CPU's physical address width where
+ * it has PSE-36. Called once, before the first window.
+ */
+void window_init(uint32_t pse36_address_bits);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * What happens when an invariant is broken.
+ *
+ * On the host a test supplies its own panic() and so sees that the kernel would have stopped.
+ */
+#ifndef PANIC_H
+#define PANIC_H
+
+#include <types.h>
+
+struct regs;
+
+/*
+ * Prints "PANIC: " and the message, the registers and the calls, on every console, and halts
+ * (under `selftest`: leaves QEMU as a failure). May be called anywhere, at any interrupt state.
+ */
+_Noreturn void panic(const char *format, ...) PRINTF(1, 2);
+
+/* The same with the registers, and the stack pointer, of the fault that led here. */
+_Noreturn void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
+    PRINTF(3, 4);
+
+#define ASSERT(expression)                                                                         \
+    do {                                                                                           \
+        if (!(expression))                                                                         \
+            panic("assertion failed: %s (%s:%d)", #expression, __FILE__, __LINE__);                \
+    } while (0)
+
+#endif

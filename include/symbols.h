@@ -1,0 +1,18 @@
+/*
+ * The kernel's own functions by address. The build puts the table into the image (symbols.awk).
+ */
+#ifndef SYMBOLS_H
+#define SYMBOLS_H
+
+#include <types.h>
+
+/*
+ * The function that `address` lies in: its name, and the distance from its start. False for an
+ * address outside the kernel's text.
+ */
+bool symbol_find(uint32_t address, const char **name, uint32_t *offset);
+
+/* The functions in address order, from index 0; NULL behind the last. */
+const char *symbol_name(uint32_t index, uint32_t *address);
+
+#endif

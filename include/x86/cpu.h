@@ -1,0 +1,51 @@
+/*
+ * What the CPU is and can do. CPUID, CR4, EFER and the TSC exist only on some CPUs; everything
+ * that touches them asks here first.
+ */
+#ifndef X86_CPU_H
+#define X86_CPU_H
+
+#include <types.h>
+
+#define CR0_WP (1u << 16) /* read-only pages hold for the kernel too */
+#define CR0_PG (1u << 31)
+
+#define CR4_PSE  (1u << 4)
+#define CR4_UMIP (1u << 11)
+#define CR4_SMEP (1u << 20)
+#define CR4_SMAP (1u << 21)
+
+struct cpu {
+    bool     has_cpuid;
+    bool     has_cr4;
+    bool     has_tsc;
+    bool     has_msr;
+    bool     has_pse;
+    bool     has_pse36;
+    bool     has_pat;
+    bool     has_efer;
+    bool     smep, smap, umip;      /* turned on */
+    uint32_t physical_address_bits; /* 32 where the CPU does not say */
+    uint32_t family, model, stepping;
+    char     vendor[13];
+    char     brand[49]; /* empty where the CPU has none */
+};
+
+extern struct cpu cpu;
+
+/*
+ * Finds out what the CPU is, clears what firmware left in CR4 and EFER, turns on SMEP, SMAP, UMIP
+ * and PSE where they exist. Paging must be off. Sources: Intel SDM vol 2, "CPUID - CPU
+ * Identification"; vol 3, "Control Registers".
+ */
+void cpu_init(void);
+
+/* The time stamp counter; 0 on CPUs without one. */
+uint64_t cpu_tsc(void);
+
+uint32_t cpu_read_cr0(void);
+uint32_t cpu_read_cr2(void);
+uint32_t cpu_read_cr3(void);
+uint32_t cpu_read_cr4(void); /* 0 where there is no CR4 */
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * Port I/O and the single instructions that C has no word for.
+ */
+#ifndef X86_IO_H
+#define X86_IO_H
+
+#include <types.h>
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline void outw(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+    return value;
+}
+
+/* About a microsecond on old buses: a write to the POST code port, which nothing reads. */
+static inline void io_delay(void)
+{
+    outb(0x80, 0);
+}
+
+#define EFLAGS_IF (1u << 9)
+
+static inline uint32_t read_eflags(void)
+{
+    uint32_t flags;
+    __asm__ volatile("pushfl; popl %0" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+static inline bool interrupts_enabled(void)
+{
+    return read_eflags() & EFLAGS_IF;
+}
+
+static inline void interrupts_disable(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
+
+static inline void interrupts_enable(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+
+/* Turns interrupts off; returns EFLAGS for interrupts_restore(). */
+static inline uint32_t interrupts_save(void)
+{
+    uint32_t flags = read_eflags();
+    interrupts_disable();
+    return flags;
+}
+
+static inline void interrupts_restore(uint32_t flags)
+{
+    if (flags & EFLAGS_IF)
+        interrupts_enable();
+}
+
+/* Sleeps until the next interrupt. STI's shadow closes the gap: none can be missed between. */
+static inline void wait_for_interrupt(void)
+{
+    __asm__ volatile("sti; hlt" : : : "memory");
+}
+
+_Noreturn static inline void halt_forever(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt" : : : "memory");
+}
+
+#endif

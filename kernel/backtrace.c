@@ -1,0 +1,76 @@
+/*
+ * Backtraces along the frame pointers: EBP points at the caller's EBP, the return address lies
+ * above it. start.S and thread.c end the chain with a zero.
+ */
+#include <backtrace.h>
+#include "x86/regs.h"
+#include <log.h>
+#include <mem/paging.h>
+#include <mem/sections.h>
+#include <symbols.h>
+
+/* Whether a word can be read without a fault. Before paging is on only the boot stack counts. */
+static bool readable(uint32_t address)
+{
+    if (address % sizeof(uint32_t) != 0)
+        return false;
+    if (paging_enabled())
+        return translate(address).mapped;
+    return address >= (uint32_t)(uintptr_t)_boot_stack_bottom &&
+           address < (uint32_t)(uintptr_t)_boot_stack_top;
+}
+
+static bool in_text(uint32_t address)
+{
+    return address >= (uint32_t)(uintptr_t)_text_start && address < (uint32_t)(uintptr_t)_text_end;
+}
+
+static uint32_t word_at(uint32_t address)
+{
+    return *(const uint32_t *)(uintptr_t)address;
+}
+
+void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit)
+{
+    uint32_t number = 0;
+    uint32_t frame;
+
+    if (regs != NULL) {
+        visit(number++, regs->eip, false);
+        frame = regs->ebp;
+        /* A call to where there is no code has only pushed its return address so far. */
+        if (!in_text(regs->eip) && readable(esp) && in_text(word_at(esp)))
+            visit(number++, word_at(esp), true);
+    } else {
+        frame = (uint32_t)(uintptr_t)__builtin_frame_address(0);
+    }
+
+    while (number < BACKTRACE_MAX && frame != 0 && readable(frame) && readable(frame + 4)) {
+        uint32_t return_address = word_at(frame + 4);
+        uint32_t caller = word_at(frame);
+
+        if (return_address == 0)
+            break;
+        visit(number++, return_address, true);
+        if (caller <= frame)
+            break; /* the stack grows down, so callers lie above: the chain is broken */
+        frame = caller;
+    }
+}
+
+static void print_frame(uint32_t number, uint32_t address, bool is_return_address)
+{
+    const char *name;
+    uint32_t    offset;
+
+    /* The call lies before its return address; after a call that never returns that matters. */
+    if (symbol_find(address - is_return_address, &name, &offset))
+        kprintf("#%u 0x%08x %s+0x%x\n", number, address, name, offset + is_return_address);
+    else
+        kprintf("#%u 0x%08x ?+0x0\n", number, address);
+}
+
+void backtrace_print(const struct regs *regs, uint32_t esp)
+{
+    backtrace_walk(regs, esp, print_frame);
+}

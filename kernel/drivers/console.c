@@ -1,0 +1,176 @@
+/*
+ * The registry of outputs and the ring between those who print and the devices.
+ *
+ * Two things are kept apart. Appending to the ring is short and happens with interrupts off, so
+ * that a message and the open line around it stay together. Writing to the devices is slow and
+ * happens with interrupts as they are, by one context at a time: `draining` says that somebody is
+ * at it, and who finds it set leaves its text in the ring for that one to write.
+ */
+#include <drivers/console.h>
+#include <lib/string.h>
+#include <sched/sched.h>
+#include <sched/thread.h>
+#include <x86/io.h>
+#include <x86/irq.h>
+
+#define RING_SIZE 16384u /* a power of two; holds the longest line with its redrawing */
+#define CHUNK     256u
+
+/* Room that an edit or a message with the open line around it may need at most. */
+#define RESERVE (RING_SIZE / 2)
+
+static struct console *consoles;
+
+static char     ring[RING_SIZE];
+static uint32_t head, tail; /* written up to head, drained up to tail; guarded by interrupts off */
+static bool     draining;
+static bool     taken_over;
+static uint32_t dropped; /* bytes that found no room, because an interrupt handler cannot wait */
+
+static const struct console_line *open_line;
+
+void console_register(struct console *console)
+{
+    struct console **link = &consoles;
+    while (*link != NULL)
+        link = &(*link)->next;
+    console->next = NULL;
+    *link = console;
+}
+
+const char *console_name(uint32_t index)
+{
+    const struct console *console = consoles;
+    while (console != NULL && index-- > 0)
+        console = console->next;
+    return console != NULL ? console->name : NULL;
+}
+
+static void write_to_devices(const char *bytes, size_t length)
+{
+    for (struct console *console = consoles; console != NULL; console = console->next)
+        console->write(bytes, length);
+}
+
+/* Interrupts must be off. */
+static void append(const char *bytes, size_t length)
+{
+    if (taken_over) {
+        write_to_devices(bytes, length);
+        return;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (head - tail == RING_SIZE) {
+            dropped += (uint32_t)(length - i);
+            return;
+        }
+        ring[head++ % RING_SIZE] = bytes[i];
+    }
+}
+
+static size_t take_chunk(char *chunk)
+{
+    size_t length = 0;
+    while (length < CHUNK && tail != head)
+        chunk[length++] = ring[tail++ % RING_SIZE];
+    return length;
+}
+
+/* Writes what the ring holds, unless somebody else is at it. */
+static void drain(void)
+{
+    char     chunk[CHUNK];
+    uint32_t flags = interrupts_save();
+
+    while (!draining && tail != head) {
+        size_t length = take_chunk(chunk);
+        draining = true;
+        interrupts_restore(flags);
+        write_to_devices(chunk, length);
+        interrupts_disable();
+        draining = false;
+    }
+    interrupts_restore(flags);
+}
+
+/* Makes room for a message. A thread waits for it; a handler can only drop what does not fit. */
+static void make_room(void)
+{
+    drain();
+    while (head - tail > RING_SIZE - RESERVE && interrupts_enabled() && !irq_active() &&
+           sched_running()) {
+        thread_yield();
+        drain();
+    }
+}
+
+static void print_above_line(const char *bytes, size_t length)
+{
+    open_line->hide(open_line->arg);
+    append(bytes, length);
+    if (bytes[length - 1] != '\n')
+        append("\n", 1);
+    open_line->show(open_line->arg);
+}
+
+void console_print(const char *bytes, size_t length)
+{
+    while (length > 0) {
+        size_t part = length < RESERVE / 4 ? length : RESERVE / 4;
+
+        make_room();
+        uint32_t flags = interrupts_save();
+        if (open_line != NULL && !taken_over)
+            print_above_line(bytes, part);
+        else
+            append(bytes, part);
+        interrupts_restore(flags);
+        bytes += part;
+        length -= part;
+    }
+    drain();
+}
+
+void console_set_line(const struct console_line *line)
+{
+    open_line = line;
+}
+
+uint32_t console_edit_begin(void)
+{
+    make_room();
+    return interrupts_save();
+}
+
+void console_edit_end(uint32_t flags)
+{
+    interrupts_restore(flags);
+    drain();
+}
+
+void console_edit_write(const char *bytes, size_t length)
+{
+    append(bytes, length);
+}
+
+void console_scroll(int lines)
+{
+    for (struct console *console = consoles; console != NULL; console = console->next) {
+        if (console->scroll != NULL)
+            console->scroll(lines);
+    }
+}
+
+void console_take_over(void)
+{
+    static bool waiting_written;
+
+    interrupts_disable();
+    taken_over = true;
+    while (!waiting_written) {
+        char   chunk[CHUNK];
+        size_t length = take_chunk(chunk);
+        waiting_written = length == 0;
+        write_to_devices(chunk, length);
+    }
+}

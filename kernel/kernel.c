@@ -1,0 +1,190 @@
+/*
+ * kernel_main: the order in which the kernel comes up. Nothing else knows it.
+ */
+#include "mem/layout.h"
+#include <boot_info.h>
+#include <cmdline.h>
+#include <drivers/input.h>
+#include <drivers/pit.h>
+#include <drivers/power.h>
+#include <drivers/ps2.h>
+#include <drivers/serial.h>
+#include <drivers/vga_text.h>
+#include <error.h>
+#include <heap.h>
+#include <log.h>
+#include <mem/paging.h>
+#include <mem/pmm.h>
+#include <mem/sections.h>
+#include <mem/window.h>
+#include <panic.h>
+#include <sched/sched.h>
+#include <sched/thread.h>
+#include <selftest.h>
+#include <shell/shell.h>
+#include <x86/cpu.h>
+#include <x86/io.h>
+#include <x86/irq.h>
+#include <x86/tables.h>
+
+#define VGA_TEXT_PHYS 0xb8000
+
+void kernel_main(uint32_t magic, uint32_t info_address);
+
+static void report_unknown_word(void *arg UNUSED, const char *word)
+{
+    klog("unknown word on the command line: %s", word);
+}
+
+/* The screen that the loader left. Without a tag it is the BIOS's text mode. */
+static void init_screen(void)
+{
+    struct multiboot2_framebuffer fb;
+
+    if (!multiboot2_framebuffer(boot_info(), &fb))
+        vga_text_init(VGA_TEXT_PHYS, 80, 25);
+    else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT && fb.address < LOW_MEMORY_END)
+        vga_text_init((paddr_t)fb.address, fb.width, fb.height);
+}
+
+/* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */
+static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline *cmdline)
+{
+    char text[256];
+
+    gdt_init();
+    idt_init();
+    cpu_init();
+    pit_init();
+    serial_init();
+
+    /* A block that cannot be read is empty here, and pmm_init() says what is wrong with it. */
+    boot_info_init(magic, info_address);
+    multiboot2_command_line(boot_info(), text, sizeof(text));
+    cmdline_parse(text, cmdline, NULL, NULL);
+    if (!cmdline->serial_only)
+        init_screen();
+    if (cmdline->selftest)
+        power_enter_selftest();
+
+    klog("RoninOS, a 32-bit kernel with a memory that you can see");
+    cmdline_parse(text, cmdline, report_unknown_word, NULL);
+}
+
+/* Text and read-only data become read-only, and the boot stack gets its guard page. */
+static void protect_kernel(void)
+{
+    struct multiboot2_walk   walk = { 0, 0 };
+    struct multiboot2_module module;
+
+    paging_protect((vaddr_t)_text_start, (vaddr_t)_text_end);
+    paging_protect((vaddr_t)_rodata_start, (vaddr_t)_rodata_end);
+    paging_protect(PAGE_SIZE, VGA_MEMORY_START);
+    paging_protect(VGA_MEMORY_END, LOW_MEMORY_END);
+    while (boot_info_next_module(&walk, &module)) {
+        if (module.end <= paging_identity_end() && module.start % PAGE_SIZE == 0)
+            paging_protect(module.start, (module.end + PAGE_SIZE - 1) & PAGE_MASK);
+    }
+
+    int error = unmap_page((vaddr_t)_boot_stack_guard);
+    ASSERT(error == OK);
+}
+
+static void init_paging(void)
+{
+    paging_init(pmm_phys_limit());
+    gdt_set_page_directory(cpu_read_cr3());
+    window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0);
+    boot_info_after_paging();
+    protect_kernel();
+    klog("paging enabled: identity mapping 0x%08x - 0x%08x, %u KiB of tables", PAGE_SIZE,
+         paging_identity_end() - 1, paging_table_frames() * (PAGE_SIZE / KIB));
+}
+
+static void init_heap(void)
+{
+    heap_init(HEAP_BASE, HEAP_MAX);
+    klog("heap: base 0x%08x, %u KiB mapped, window to 0x%08x", HEAP_BASE,
+         heap_get_stats().total / KIB, HEAP_BASE + HEAP_MAX - 1);
+}
+
+/* Allocations of a block, a page and two pages, then again after they were freed. */
+static const char *smoke_test(void)
+{
+    static const size_t sizes[] = { 16, 4096, 8192 };
+    void               *first[ARRAY_SIZE(sizes)];
+
+    for (uint32_t round = 0; round < 2; round++) {
+        void *blocks[ARRAY_SIZE(sizes)];
+
+        for (uint32_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+            blocks[i] = kmalloc(sizes[i]);
+            if (blocks[i] == NULL)
+                return "kmalloc returned NULL";
+            uint8_t *bytes = blocks[i];
+            bytes[0] = bytes[sizes[i] - 1] = (uint8_t)(i + 1);
+            if (round == 1 && blocks[i] != first[i])
+                return "first fit placed a block elsewhere the second time";
+            first[i] = blocks[i];
+        }
+        for (uint32_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+            uint8_t *bytes = blocks[i];
+            if (bytes[0] != i + 1 || bytes[sizes[i] - 1] != i + 1)
+                return "a block lost its contents";
+            kfree(blocks[i]);
+        }
+    }
+    return heap_validate() == HEAP_SOUND ? NULL : "the heap is not sound";
+}
+
+static void run_smoke_test(void)
+{
+    const char *failure = smoke_test();
+
+    if (failure != NULL)
+        panic("memory smoke test: FAIL %s", failure);
+    klog("memory smoke test: PASS");
+}
+
+static void init_interrupts(void)
+{
+    irq_init();
+    sched_init();
+    pit_start_ticks();
+    interrupts_enable();
+    klog("interrupts: PIC remapped, timer at %u Hz%s", 1000 / PIT_TICK_MS,
+         pit_works() ? "" : " (but its counter stands still)");
+    klog("scheduler: preemptive, round robin");
+}
+
+/* The last steps run in a thread of their own, because they wait for devices. */
+static int start_devices_and_shell(void *arg)
+{
+    const struct cmdline *cmdline = arg;
+
+    input_init();
+    input_set_keymap(cmdline->keymap);
+    ps2_init();
+    serial_start_input();
+    if (cmdline->selftest)
+        selftest_run_and_leave();
+    shell_run();
+}
+
+void kernel_main(uint32_t magic, uint32_t info_address)
+{
+    static struct cmdline cmdline;
+
+    init_diagnosis(magic, info_address, &cmdline);
+    pmm_init(magic, info_address);
+    init_paging();
+    init_heap();
+    run_smoke_test();
+    init_interrupts();
+
+    struct thread *shell = thread_create("shell", start_devices_and_shell, &cmdline);
+    if (shell == NULL)
+        panic("too little memory: no stack for the shell");
+    thread_detach(shell);
+    sched_idle();
+}

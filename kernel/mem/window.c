@@ -1,0 +1,177 @@
+/*
+ * Windows onto physical memory.
+ *
+ * The table holds the windows in address order; a new one takes the lowest gap that is large
+ * enough at its alignment. The table changes under the paging lock's discipline: interrupts off.
+ */
+#include <mem/window.h>
+#include "mem/layout.h"
+#include <error.h>
+#include <mem/mmu.h>
+#include <mem/paging.h>
+#include <panic.h>
+
+#define FOUR_GIB (1ull << 32)
+
+struct window {
+    vaddr_t start, end; /* [start, end), multiples of the page size */
+    bool    large;
+};
+
+static struct window windows[WINDOWS_MAX]; /* in address order */
+static uint32_t      window_count;
+static paddr64_t     large_end; /* large pages reach below this; 0: there are none */
+
+void window_init(uint32_t pse36_address_bits)
+{
+    window_count = 0;
+    large_end = pse36_address_bits == 0    ? 0
+                : pse36_address_bits >= 40 ? 1ull << 40
+                                           : 1ull << pse36_address_bits;
+}
+
+static uint32_t flags_of(enum window_type type)
+{
+    switch (type) {
+    case WINDOW_MEMORY:
+        return 0;
+    case WINDOW_MEMORY_RW:
+        return PAGE_WRITE;
+    case WINDOW_DEVICE:
+        return PAGE_WRITE | PAGE_CACHE_DISABLE | PAGE_WRITE_THROUGH;
+    }
+    panic("unknown window type %d", (int)type);
+}
+
+static vaddr_t round_to(vaddr_t address, uint32_t alignment)
+{
+    return (address + alignment - 1) & ~(vaddr_t)(alignment - 1);
+}
+
+/* Takes the lowest gap of `size` bytes; NULL when there is none or the table is full. */
+static struct window *take(uint32_t size, uint32_t alignment)
+{
+    vaddr_t  start = WINDOWS_BASE;
+    uint32_t i = 0;
+
+    if (window_count == WINDOWS_MAX || size > WINDOWS_END - WINDOWS_BASE)
+        return NULL;
+    while (i < window_count && (start > windows[i].start || windows[i].start - start < size)) {
+        start = round_to(windows[i].end, alignment);
+        i++;
+    }
+    if (start > WINDOWS_END || WINDOWS_END - start < size)
+        return NULL;
+
+    for (uint32_t j = window_count; j > i; j--)
+        windows[j] = windows[j - 1];
+    window_count++;
+    windows[i] = (struct window){ start, start + size, alignment == LARGE_PAGE_SIZE };
+    return &windows[i];
+}
+
+static void give_back(struct window *window)
+{
+    window_count--;
+    for (struct window *w = window; w < windows + window_count; w++)
+        w[0] = w[1];
+}
+
+static struct window take_locked(uint32_t size, uint32_t alignment)
+{
+    struct window copy = { 0, 0, false };
+
+    uint32_t       state = mmu_lock();
+    struct window *window = take(size, alignment);
+    if (window != NULL)
+        copy = *window;
+    mmu_unlock(state);
+    return copy;
+}
+
+/* Index of the window that holds `address`, or WINDOWS_MAX. */
+static uint32_t find(vaddr_t address)
+{
+    for (uint32_t i = 0; i < window_count; i++) {
+        if (address >= windows[i].start && address < windows[i].end)
+            return i;
+    }
+    return WINDOWS_MAX;
+}
+
+static void give_back_locked(vaddr_t address)
+{
+    uint32_t state = mmu_lock();
+    uint32_t i = find(address);
+    if (i < WINDOWS_MAX)
+        give_back(&windows[i]);
+    mmu_unlock(state);
+}
+
+static void unmap_large(vaddr_t start, vaddr_t end)
+{
+    for (vaddr_t virt = start; virt < end; virt += LARGE_PAGE_SIZE) {
+        int error = unmap_large_page(virt);
+        ASSERT(error == OK);
+    }
+}
+
+static int map_large(const struct window *window, paddr64_t phys, uint32_t flags)
+{
+    for (vaddr_t virt = window->start; virt < window->end; virt += LARGE_PAGE_SIZE) {
+        int error = map_large_page(virt, phys + (virt - window->start), flags);
+        if (error != OK) {
+            unmap_large(window->start, virt);
+            return error;
+        }
+    }
+    return OK;
+}
+
+void *map_window(paddr64_t phys, uint32_t length, enum window_type type)
+{
+    paddr64_t end = phys + length;
+    bool      large = end > FOUR_GIB;
+    uint32_t  page = large ? LARGE_PAGE_SIZE : PAGE_SIZE;
+
+    if (length == 0 || end < phys || (large && end > large_end))
+        return NULL;
+
+    paddr64_t first = phys & ~(paddr64_t)(page - 1);
+    paddr64_t size = ((end + page - 1) & ~(paddr64_t)(page - 1)) - first;
+    if (size > WINDOWS_END - WINDOWS_BASE)
+        return NULL;
+
+    struct window window = take_locked((uint32_t)size, page);
+    if (window.start == 0)
+        return NULL;
+
+    int error = large ? map_large(&window, first, flags_of(type))
+                      : map_range(window.start, (paddr_t)first, (uint32_t)(size / PAGE_SIZE),
+                                  flags_of(type));
+    if (error != OK) {
+        give_back_locked(window.start);
+        return NULL;
+    }
+    return (void *)(window.start + (vaddr_t)(phys - first));
+}
+
+void unmap_window(const void *address)
+{
+    struct window window = { 0, 0, false };
+
+    uint32_t state = mmu_lock();
+    uint32_t i = find((vaddr_t)address);
+    if (i < WINDOWS_MAX)
+        window = windows[i];
+    mmu_unlock(state);
+    if (window.start == 0)
+        panic("unmap_window: there is no window at %p", address);
+
+    /* The addresses stay taken until nothing is mapped there any more. */
+    if (window.large)
+        unmap_large(window.start, window.end);
+    else
+        unmap_range(window.start, (uint32_t)(window.end - window.start) / PAGE_SIZE);
+    give_back_locked(window.start);
+}

@@ -1,0 +1,281 @@
+/*
+ * Kernel threads: making, ending, joining, looking at them.
+ *
+ * A stack is a slot of the stacks' window: a guard page that is never mapped, then STACK_SIZE of
+ * pages, from high frames where there are any, since they are reached by this mapping only.
+ */
+#include <sched/thread.h>
+#include "mem/layout.h"
+#include "sched/sched_core.h"
+#include <error.h>
+#include <heap.h>
+#include <lib/number.h>
+#include <lib/string.h>
+#include <mem/paging.h>
+#include <mem/pmm.h>
+#include <mem/sections.h>
+#include <panic.h>
+#include <sched/sched.h>
+#include <x86/io.h>
+
+#define SLOTS       1024u
+#define STACK_PAGES (STACK_SIZE / PAGE_SIZE)
+
+_Static_assert(SLOTS * STACK_SLOT_SIZE <= STACKS_END - STACKS_BASE, "the slots fit the window");
+
+static bool     slot_used[SLOTS]; /* guarded by interrupts off */
+static uint32_t next_id = 1;
+
+/* ---- Stacks ---- */
+
+static vaddr_t stack_of_slot(uint32_t slot)
+{
+    return STACKS_BASE + slot * STACK_SLOT_SIZE + PAGE_SIZE;
+}
+
+static void unmap_stack(vaddr_t stack, uint32_t pages)
+{
+    for (uint32_t i = 0; i < pages; i++) {
+        struct translation page = translate(stack + i * PAGE_SIZE);
+        int                error = unmap_page(stack + i * PAGE_SIZE);
+        ASSERT(error == OK);
+        pmm_free_frame((paddr_t)page.phys);
+    }
+}
+
+static bool map_stack(vaddr_t stack)
+{
+    for (uint32_t i = 0; i < STACK_PAGES; i++) {
+        paddr_t frame = pmm_alloc_frame_high();
+        if (frame == 0 || map_page(stack + i * PAGE_SIZE, frame, PAGE_WRITE) != OK) {
+            if (frame != 0)
+                pmm_free_frame(frame);
+            unmap_stack(stack, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A mapped stack's lowest address, or 0. */
+static vaddr_t alloc_stack(void)
+{
+    uint32_t slot = 0;
+
+    uint32_t flags = interrupts_save();
+    while (slot < SLOTS && slot_used[slot])
+        slot++;
+    if (slot < SLOTS)
+        slot_used[slot] = true;
+    interrupts_restore(flags);
+
+    if (slot == SLOTS)
+        return 0;
+    if (!map_stack(stack_of_slot(slot))) {
+        slot_used[slot] = false;
+        return 0;
+    }
+    return stack_of_slot(slot);
+}
+
+static void free_stack(vaddr_t stack)
+{
+    unmap_stack(stack, STACK_PAGES);
+    slot_used[(stack - STACKS_BASE) / STACK_SLOT_SIZE] = false;
+}
+
+/* ---- Life ---- */
+
+/* The stack as context_switch() will find it: four registers, then where to return to. */
+static uint32_t first_esp(vaddr_t stack)
+{
+    uint32_t *top = (uint32_t *)(stack + STACK_SIZE);
+
+    *--top = 0; /* thread_begin()'s own return address: the end of every backtrace */
+    *--top = (uint32_t)(uintptr_t)thread_begin;
+    for (uint32_t saved = 0; saved < 4; saved++)
+        *--top = 0; /* EBP, EBX, ESI, EDI */
+    return (uint32_t)(uintptr_t)top;
+}
+
+struct thread *thread_create(const char *name, thread_function *function, void *arg)
+{
+    struct thread *thread = kcalloc(1, sizeof(*thread));
+    vaddr_t        stack = thread != NULL ? alloc_stack() : 0;
+
+    if (stack == 0) {
+        kfree(thread);
+        return NULL;
+    }
+    strcopy(thread->name, name, sizeof(thread->name));
+    thread->function = function;
+    thread->arg = arg;
+    thread->stack = stack;
+    thread->esp = first_esp(stack);
+    wait_queue_init(&thread->joiners);
+    list_init(&thread->queue);
+    list_init(&thread->timer);
+
+    uint32_t flags = interrupts_save();
+    thread->id = next_id++;
+    sched_add(thread);
+    interrupts_restore(flags);
+    return thread;
+}
+
+void thread_begin(void)
+{
+    struct thread *self = thread_current();
+
+    interrupts_enable();
+    thread_exit(self->function(self->arg));
+}
+
+void thread_exit(int code)
+{
+    struct thread *self = thread_current();
+
+    interrupts_disable();
+    self->exit_code = code;
+    list_remove(&self->all);
+    wait_queue_wake_all(&self->joiners);
+    if (self->detached)
+        sched_reap(self);
+    sched_exit();
+}
+
+void thread_free(struct thread *thread)
+{
+    ASSERT(thread->state == THREAD_DEAD);
+    free_stack(thread->stack);
+    kfree(thread);
+}
+
+int thread_join(struct thread *thread)
+{
+    ASSERT(!thread->detached && thread != thread_current());
+
+    uint32_t flags = interrupts_save();
+    while (thread->state != THREAD_DEAD)
+        wait_queue_wait(&thread->joiners, WAIT_UNINTERRUPTIBLE, 0);
+    interrupts_restore(flags);
+
+    int code = thread->exit_code;
+    thread_free(thread);
+    return code;
+}
+
+void thread_detach(struct thread *thread)
+{
+    uint32_t flags = interrupts_save();
+    ASSERT(!thread->detached);
+    thread->detached = true;
+    if (thread->state == THREAD_DEAD)
+        sched_reap(thread);
+    interrupts_restore(flags);
+}
+
+/* ---- Being asked to stop ---- */
+
+bool thread_interrupted(void)
+{
+    return thread_current()->interrupted;
+}
+
+void thread_clear_interrupt(void)
+{
+    thread_current()->interrupted = false;
+}
+
+void thread_interrupt(struct thread *thread)
+{
+    uint32_t flags = interrupts_save();
+    thread->interrupted = true;
+    bool waits = thread->state == THREAD_BLOCKED || thread->state == THREAD_SLEEPING;
+    if (waits && thread->interruptible)
+        sched_wake(thread);
+    interrupts_restore(flags);
+}
+
+void thread_set_stoppable(struct thread *thread, bool stoppable)
+{
+    thread->stoppable = stoppable;
+}
+
+enum thread_stop_result thread_stop(const char *id_or_name)
+{
+    enum thread_stop_result result = THREAD_STOP_UNKNOWN;
+    struct thread          *thread;
+    uint32_t                id;
+    bool                    by_id = parse_decimal(id_or_name, &id);
+
+    uint32_t flags = interrupts_save();
+    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+        if (by_id ? thread->id != id : strcmp(thread->name, id_or_name) != 0)
+            continue;
+        result = thread->stoppable ? THREAD_STOP_ASKED : THREAD_STOP_REFUSED;
+        if (thread->stoppable) {
+            thread_interrupt(thread);
+            break;
+        }
+    }
+    interrupts_restore(flags);
+    return result;
+}
+
+/* ---- Looking at them ---- */
+
+bool thread_next(uint32_t id, struct thread_info *info)
+{
+    struct thread *thread;
+
+    uint32_t flags = interrupts_save();
+    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+        if (thread->id < id)
+            continue;
+        uint32_t esp = thread == thread_current() ? (uint32_t)(uintptr_t)__builtin_frame_address(0)
+                                                  : thread->esp;
+        info->id = thread->id;
+        memcpy(info->name, thread->name, sizeof(info->name));
+        info->state = thread->state;
+        info->cpu_us = thread->cpu_us;
+        info->stack = thread->stack;
+        info->stack_used = (uint32_t)(thread->stack + STACK_SIZE - esp);
+        break;
+    }
+    interrupts_restore(flags);
+    return thread != NULL;
+}
+
+const char *thread_state_text(enum thread_state state)
+{
+    switch (state) {
+    case THREAD_READY:
+        return "ready";
+    case THREAD_RUNNING:
+        return "running";
+    case THREAD_BLOCKED:
+        return "blocked";
+    case THREAD_SLEEPING:
+        return "sleeping";
+    case THREAD_DEAD:
+        return "dead";
+    }
+    return "unknown";
+}
+
+const char *thread_of_guard_page(vaddr_t address)
+{
+    const struct thread *thread;
+    vaddr_t              boot_guard = (vaddr_t)_boot_stack_guard;
+
+    if (address >= boot_guard && address < boot_guard + PAGE_SIZE)
+        return "idle (the boot stack)";
+    if (address < STACKS_BASE || address >= STACKS_END)
+        return NULL;
+    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+        if (address >= thread->stack - PAGE_SIZE && address < thread->stack)
+            return thread->name;
+    }
+    return NULL;
+}

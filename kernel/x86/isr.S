@@ -1,0 +1,49 @@
+/*
+ * Entry points of all 256 interrupt vectors.
+ *
+ * Each stub pushes an error code where the CPU pushes none, then its vector, so that struct regs
+ * always has the same shape; the common part saves the registers and calls trap_dispatch(regs).
+ */
+#include <x86/tables.h>
+
+        .text
+
+        .balign 16
+        .global isr_stubs
+        .type   isr_stubs, @function
+isr_stubs:                              /* stub N begins at isr_stubs + 16 * N */
+        .set    vector, 0
+        .rept   256
+        .balign 16
+        /* At vectors 8, 10 to 14, 17, 21, 29 and 30 the CPU pushes an error code itself. */
+        .if     (vector != 8) && (vector < 10 || vector > 14) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
+        pushl   $0
+        .endif
+        pushl   $vector
+        jmp     isr_common
+        .set    vector, vector + 1
+        .endr
+        .balign 16
+        .size   isr_stubs, . - isr_stubs
+
+        .type   isr_common, @function
+isr_common:
+        pusha
+        pushl   %ds
+        pushl   %es
+        movl    $SELECTOR_DATA, %eax
+        movl    %eax, %ds
+        movl    %eax, %es
+        cld
+        movl    %esp, %eax
+        pushl   %eax
+        call    trap_dispatch
+        addl    $4, %esp
+        popl    %es
+        popl    %ds
+        popa
+        addl    $8, %esp                /* the vector and the error code */
+        iret
+        .size   isr_common, . - isr_common
+
+        .section .note.GNU-stack, "", @progbits

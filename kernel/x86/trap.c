@@ -1,0 +1,122 @@
+/*
+ * What happens at a vector: exceptions are decoded and end in a panic, IRQs go to irq.c, anything
+ * else is counted.
+ */
+#include "x86/trap.h"
+#include "x86/irq_dispatch.h"
+#include "mem/layout.h"
+#include <log.h>
+#include <mem/sections.h>
+#include <panic.h>
+#include <sched/thread.h>
+#include <x86/cpu.h>
+#include <x86/tables.h>
+
+/* isr.S pushes in this order. */
+_Static_assert(offsetof(struct regs, edi) == 8, "regs: PUSHA's part begins after ES and DS");
+_Static_assert(offsetof(struct regs, vector) == 40, "regs: the vector follows PUSHA's part");
+_Static_assert(sizeof(struct regs) == 60, "regs: fifteen words");
+
+/* The page fault's error code. Source: Intel SDM vol 3, "Page-Fault Exceptions". */
+#define FAULT_PRESENT  (1u << 0)
+#define FAULT_WRITE    (1u << 1)
+#define FAULT_RESERVED (1u << 3)
+
+static const char *const exception_names[VECTOR_EXCEPTIONS] = {
+    [0] = "divide error",
+    [1] = "debug exception",
+    [2] = "non-maskable interrupt",
+    [3] = "breakpoint",
+    [4] = "overflow",
+    [5] = "bound range exceeded",
+    [6] = "invalid opcode",
+    [7] = "no coprocessor",
+    [8] = "double fault",
+    [9] = "coprocessor segment overrun",
+    [10] = "invalid task state segment",
+    [11] = "segment not present",
+    [12] = "stack segment fault",
+    [13] = "general protection fault",
+    [14] = "page fault",
+    [16] = "floating-point error",
+    [17] = "alignment check",
+    [18] = "machine check",
+    [19] = "SIMD floating-point error",
+    [20] = "virtualization exception",
+    [21] = "control protection exception",
+};
+
+static bool within(uint32_t address, const char *start, const char *end)
+{
+    return address >= (uint32_t)(uintptr_t)start && address < (uint32_t)(uintptr_t)end;
+}
+
+/* What lies at an address that must not be written, in words for the panic's first line. */
+static const char *read_only_place(uint32_t address)
+{
+    if (within(address, _text_start, _text_end))
+        return "kernel text";
+    if (within(address, _rodata_start, _rodata_end))
+        return "kernel read-only data";
+    return "read-only page";
+}
+
+_Noreturn static void page_fault(const struct regs *regs)
+{
+    uint32_t    address = cpu_read_cr2();
+    uint32_t    esp = regs_esp(regs);
+    const char *access = regs->error & FAULT_WRITE ? "write to" : "read of";
+    const char *overflowed = thread_of_guard_page(address);
+
+    if (regs->error & FAULT_RESERVED)
+        panic_with_regs(regs, esp, "page fault at 0x%08x: reserved bit set in the tables", address);
+    if (overflowed != NULL)
+        panic_with_regs(regs, esp, "stack overflow in thread %s: %s its guard page at 0x%08x",
+                        overflowed, access, address);
+    if (address == regs->eip)
+        access = "call of";
+    if (address < PAGE_SIZE)
+        panic_with_regs(regs, esp, "page fault: %s NULL (0x%08x, not present)", access, address);
+    if (!(regs->error & FAULT_PRESENT))
+        panic_with_regs(regs, esp, "page fault: %s 0x%08x (not present)", access, address);
+    panic_with_regs(regs, esp, "page fault: %s 0x%08x (present, read-only: %s)", access, address,
+                    read_only_place(address));
+}
+
+_Noreturn static void exception(const struct regs *regs)
+{
+    const char *name = exception_names[regs->vector];
+
+    if (regs->vector == VECTOR_PAGE_FAULT)
+        page_fault(regs);
+    panic_with_regs(regs, regs_esp(regs), "%s (exception %u, error code 0x%x)",
+                    name != NULL ? name : "reserved exception", regs->vector, regs->error);
+}
+
+void trap_dispatch(struct regs *regs)
+{
+    if (regs->vector < VECTOR_EXCEPTIONS)
+        exception(regs);
+    if (regs->vector < VECTOR_IRQ_BASE + IRQ_LINES)
+        irq_dispatch(regs->vector - VECTOR_IRQ_BASE);
+    else
+        irq_count_unexpected();
+}
+
+void trap_double_fault(void)
+{
+    struct regs regs;
+    uint32_t    esp;
+
+    gdt_interrupted_task(&regs, &esp);
+    regs.vector = VECTOR_DOUBLE_FAULT;
+
+    /* The usual cause: a push ran into the guard page, and so did the page fault's own push. */
+    const char *overflowed = thread_of_guard_page(esp - sizeof(uint32_t));
+    if (overflowed == NULL)
+        overflowed = thread_of_guard_page(cpu_read_cr2());
+    if (overflowed != NULL)
+        panic_with_regs(&regs, esp, "stack overflow in thread %s (double fault, ESP 0x%08x)",
+                        overflowed, esp);
+    panic_with_regs(&regs, esp, "double fault (ESP 0x%08x)", esp);
+}

@@ -1,0 +1,26 @@
+/*
+ * Exceptions and the way from a vector to what handles it.
+ */
+#ifndef X86_TRAP_H
+#define X86_TRAP_H
+
+#include "x86/regs.h"
+
+#define VECTOR_DIVIDE         0
+#define VECTOR_BREAKPOINT     3
+#define VECTOR_INVALID_OPCODE 6
+#define VECTOR_DOUBLE_FAULT   8
+#define VECTOR_PAGE_FAULT     14
+#define VECTOR_EXCEPTIONS     32 /* vectors below are the CPU's own */
+
+/* Where the PIC's 16 lines arrive. */
+#define VECTOR_IRQ_BASE 32
+#define IRQ_LINES       16
+
+/* Called by isr.S for every vector but the double fault, interrupts off. */
+void trap_dispatch(struct regs *regs);
+
+/* Entered by the task switch of a double fault, on its own stack. */
+_Noreturn void trap_double_fault(void);
+
+#endif

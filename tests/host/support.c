@@ -1,0 +1,86 @@
+/*
+ * What host tests share.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <panic.h>
+#include "support.h"
+
+/* Source: Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8 (2003). */
+uint32_t prng_next(struct prng *prng)
+{
+    prng->state ^= prng->state << 13;
+    prng->state ^= prng->state >> 17;
+    prng->state ^= prng->state << 5;
+    return prng->state;
+}
+
+uint32_t prng_below(struct prng *prng, uint32_t limit)
+{
+    return (uint32_t)((uint64_t)prng_next(prng) * limit >> 32);
+}
+
+bool prng_once_in(struct prng *prng, uint32_t times)
+{
+    return prng_below(prng, times) == 0;
+}
+
+static jmp_buf target;
+static bool    awaited, caught;
+static char    message[512];
+
+jmp_buf *panic_await(void)
+{
+    awaited = true;
+    caught = false;
+    return &target;
+}
+
+void panic_check(const char *text, const char *file, int line)
+{
+    awaited = false;
+    if (!caught)
+        print_error("no panic, where one with \"%s\" was expected\n", text);
+    else if (strstr(message, text) == NULL)
+        print_error("the panic \"%s\" does not contain \"%s\"\n", message, text);
+    else
+        return;
+    _fail(file, line);
+}
+
+_Noreturn static void stop(const char *format, va_list arguments)
+{
+    vsnprintf(message, sizeof(message), format, arguments);
+    if (awaited) {
+        awaited = false;
+        caught = true;
+        longjmp(target, 1);
+    }
+    print_error("unexpected panic: %s\n", message);
+    _fail(__FILE__, __LINE__);
+    abort();
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    stop(format, arguments);
+}
+
+_Noreturn void panic_with_regs(const struct regs *regs, const char *format, ...)
+{
+    va_list arguments;
+
+    (void)regs;
+    va_start(arguments, format);
+    stop(format, arguments);
+}

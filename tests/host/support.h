@@ -1,0 +1,44 @@
+/*
+ * What host tests share: numbers that look random and are the same in every run, and a panic()
+ * that a test can expect.
+ */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include <setjmp.h>
+#include <types.h>
+
+/* A xorshift generator. The state is the seed, any number but 0. */
+struct prng {
+    uint32_t state;
+};
+
+uint32_t prng_next(struct prng *prng);
+
+/* 0 <= result < limit; limit must not be 0. */
+uint32_t prng_below(struct prng *prng, uint32_t limit);
+
+/* True once in `times`, on average. */
+bool prng_once_in(struct prng *prng, uint32_t times);
+
+/*
+ * Runs a statement that must end in a panic whose message contains `text`:
+ *
+ *     EXPECT_PANIC("double free", kfree(block));
+ *
+ * The panic jumps out of the statement, so locks stay as the statement left them. Any other panic
+ * prints its message and fails the test.
+ */
+#define EXPECT_PANIC(text, statement)                                                              \
+    do {                                                                                           \
+        if (setjmp(*panic_await()) == 0) {                                                         \
+            statement;                                                                             \
+        }                                                                                          \
+        panic_check((text), __FILE__, __LINE__);                                                   \
+    } while (0)
+
+/* The macro's two halves. */
+jmp_buf *panic_await(void);
+void     panic_check(const char *text, const char *file, int line);
+
+#endif
