@@ -115,24 +115,14 @@ $B/roninos.elf: $(OBJECTS) $B/linker.ld kernel/symbols.awk
 # ---- ISO -------------------------------------------------------------------------------------
 
 # GRUB loads every section of the file, so the ISO carries a stripped copy.
-ISO_MODULES := multiboot2 normal iso9660 part_msdos part_gpt biosdisk keystatus minicmd
-
-define make_iso # $(1) grub.cfg, $(2) the image
-	@rm -rf $(2).root && mkdir -p $(2).root/boot/grub
-	@$(STRIP) -o $(2).root/boot/roninos.elf $B/roninos.elf
-	@grub-file --is-x86-multiboot2 $(2).root/boot/roninos.elf
-	@cp $(1) $(2).root/boot/grub/grub.cfg
-	@grub-mkrescue -o $(2) $(2).root --locales= --fonts= --themes= \
-		--install-modules="$(ISO_MODULES)" --compress=xz > $(2).log 2>&1 || \
-		{ cat $(2).log >&2; exit 1; }
-	@rm -rf $(2).root
-	@ls -l $(2) | awk '{ print "  ISO     " $$NF ", " $$5 " bytes" }'
-endef
+$B/roninos.stripped.elf: $B/roninos.elf
+	@$(STRIP) -o $@ $<
 
 .PHONY: iso
 iso: $B/roninos.iso
-$B/roninos.iso: $B/roninos.elf iso/boot/grub/grub.cfg
-	$(call make_iso,iso/boot/grub/grub.cfg,$@)
+$B/roninos.iso: $B/roninos.stripped.elf iso/boot/grub/grub.cfg iso/mkiso.sh
+	@iso/mkiso.sh $< iso/boot/grub/grub.cfg $@
+	@ls -l $@ | awk '{ print "  ISO     " $$NF ", " $$5 " bytes" }'
 
 # ---- Cleaning --------------------------------------------------------------------------------
 

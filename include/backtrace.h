@@ -17,7 +17,7 @@ typedef void backtrace_visit(uint32_t number, uint32_t address, bool is_return_a
  */
 void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit);
 
-#define BACKTRACE_MAX 32u
+#define BACKTRACE_MAX 16u /* with the rest of a panic they fit a screen of 25 rows */
 
 /* Prints the calls as lines "#N 0xADDR function+0xOFFSET". */
 void backtrace_print(const struct regs *regs, uint32_t esp);

@@ -1,6 +1,6 @@
 /*
- * The Multiboot2 block over its whole life: read by its physical address before paging, by the
- * identity mapping or a window after it.
+ * The Multiboot2 block over its whole life: read by its physical address before paging, by a
+ * read-only window after it, wherever it lies.
  */
 #include <boot_info.h>
 #include <mem/paging.h>
@@ -35,7 +35,8 @@ const char *boot_info_init(uint32_t magic, paddr_t address)
 
 void boot_info_after_paging(void)
 {
-    if (boot_info_end() <= paging_identity_end())
+    /* There was no block: what stands for it needs no window. */
+    if (block_start == 0)
         return;
 
     const void *window = map_window(block_start, block.size, WINDOW_MEMORY);

@@ -18,7 +18,7 @@
  *     the character just written; in column 0 it goes to the last column of the row above;
  *     anywhere else one column to the left. So after N characters and N backspaces the next
  *     character is written where the first of the N was, wherever that was and whatever scrolled,
- *     as long as it is still on the screen. Erasing a cell and stepping over it is writing it.
+ *     as long as that is still on the screen.
  *
  * Nothing here locks: the caller serialises what it does with one terminal.
  */

@@ -80,6 +80,17 @@ int unmap_large_page(vaddr_t virt) MUST_CHECK;
 /* What the address means now. */
 struct translation translate(vaddr_t virt);
 
+struct mapped_page {
+    vaddr_t            virt;
+    struct translation to;
+};
+
+/*
+ * The first mapped page at or above `from`, a multiple of PAGE_SIZE; a 4 MiB entry counts as one
+ * page. False when there is none.
+ */
+bool paging_next_page(vaddr_t from, struct mapped_page *page);
+
 /* Whether the frame holds the directory or a page table. */
 bool paging_owns_frame(paddr_t phys);
 

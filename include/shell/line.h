@@ -31,7 +31,7 @@ enum line_result {
     LINE_TOO_LONG,  /* Enter on a line that had more than LINE_CHARACTERS typed into it */
 };
 
-/* Shows `length` bytes. Called with short pieces; `bytes` is not terminated. */
+/* Shows `length` bytes (1 to LINE_BYTES, more only for a longer prompt), not terminated. */
 typedef void line_write_fn(void *arg, const char *bytes, size_t length);
 
 /*
@@ -47,8 +47,8 @@ typedef const char *line_complete_fn(void *arg, const char *line, size_t length,
 
 struct line_editor {
     /*
-     * The width of the terminal, 80 unless the caller says otherwise. Only line_hide() and lists
-     * of completions need it.
+     * The width of the terminal, not 0; 80 unless the caller says otherwise. Only line_hide() and
+     * lists of completions need it.
      */
     unsigned columns;
 
@@ -101,7 +101,8 @@ char *line_text(struct line_editor *editor);
 /*
  * Takes prompt and line off the screen, so that something else can be printed where they stood,
  * and writes them again with the cursor where it was. In between the caller prints whole lines
- * only. Neither does anything when no line is open, so that a printing console need not know.
+ * only. Neither does anything when no line is open or the editor is all zero, so that a printing
+ * console need not know.
  * A line must fit the screen with its prompt; rows that scrolled off stay where they are.
  */
 void line_hide(struct line_editor *editor);

@@ -283,6 +283,25 @@ struct translation translate(vaddr_t virt)
     return result;
 }
 
+/* How far a search may step from an address where nothing is mapped: a page, or a whole table. */
+static uint32_t step_from(vaddr_t virt)
+{
+    bool in_table = is_table(directory[directory_index(virt)]);
+    return in_table ? PAGE_SIZE : LARGE_PAGE_SIZE - virt % LARGE_PAGE_SIZE;
+}
+
+bool paging_next_page(vaddr_t from, struct mapped_page *page)
+{
+    for (uint64_t virt = from; virt <= 0xffffffffu; virt += step_from((vaddr_t)virt)) {
+        struct translation to = translate((vaddr_t)virt);
+        if (to.mapped) {
+            *page = (struct mapped_page){ (vaddr_t)virt, to };
+            return true;
+        }
+    }
+    return false;
+}
+
 void paging_init(paddr_t phys_limit)
 {
     for (uint32_t i = 0; i < ENTRIES; i++) {

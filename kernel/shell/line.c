@@ -537,12 +537,12 @@ char *line_text(struct line_editor *l)
  */
 void line_hide(struct line_editor *l)
 {
-    size_t position = prompt_width(l) + characters_left(l);
-
-    ASSERT(l->columns > 0);
     if (!l->open || l->hidden)
         return;
     l->hidden = true;
+
+    ASSERT(l->columns > 0);
+    size_t position = prompt_width(l) + characters_left(l);
     if (position > 0 && position % l->columns == 0) {
         put_string(l, "\b");
         position--;

@@ -314,7 +314,7 @@ static void a_held_key_repeats_but_a_held_lock_does_not(void **state)
     assert_int_equal(press(KC_X), 'x');
     assert_int_equal(press(KC_X), 'x');
     release(KC_X);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         assert_int_equal(press(KC_SCROLL_LOCK), KEY_NONE);
     assert_int_equal(keyboard_leds(&kb), KEYBOARD_LED_SCROLL_LOCK | KEYBOARD_LED_NUM_LOCK);
     release(KC_SCROLL_LOCK);

@@ -286,8 +286,15 @@ static void unknown_sequences_leave_no_trace(void **state)
         write_text("cd");
         ASSERT_ROWS("abcd", "", "", "", "");
         assert_int_equal(terminal_cell(&t, 0, 3).attribute, 0x07);
-        assert_int_equal(t.utf8.value, 0); /* it follows the array of parameters */
     }
+}
+
+static void parameters_stay_in_their_array(void **state)
+{
+    (void)state;
+    write_text("\033[1;2;3;4;5;6;7;8;9;10;11;99999m");
+    assert_int_equal(t.parameter_count, TERMINAL_PARAMETERS);
+    assert_int_equal(t.utf8.value, 0); /* what follows the array */
 }
 
 static void a_broken_sequence_cannot_eat_a_line(void **state)
@@ -548,6 +555,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(erasing, setup, teardown),
         cmocka_unit_test_setup_teardown(colours_are_those_of_vga, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_sequences_leave_no_trace, setup, teardown),
+        cmocka_unit_test_setup_teardown(parameters_stay_in_their_array, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_sequence_cannot_eat_a_line, setup, teardown),
         cmocka_unit_test_setup_teardown(the_screen_scrolls_into_the_scrollback, setup, teardown),
         cmocka_unit_test_setup_teardown(the_scrollback_forgets_its_oldest, setup, teardown),

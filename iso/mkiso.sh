@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes a hybrid image (CD, disk, USB stick) that boots the kernel by GRUB.
+#
+#   iso/mkiso.sh KERNEL GRUB.CFG IMAGE [FILE...]
+#
+# KERNEL goes to /boot/roninos.elf as it is: give a stripped one, for GRUB loads every section.
+# FILEs go to /boot under their own names, for grub.cfg to load as modules.
+set -eu
+
+[ $# -ge 3 ] || { echo "usage: $0 KERNEL GRUB.CFG IMAGE [FILE...]" >&2; exit 2; }
+kernel=$1 config=$2 image=$3
+shift 3
+
+# All that grub.cfg and booting from CD, disk and stick need; nothing else makes the image large.
+modules="multiboot2 normal iso9660 part_msdos part_gpt biosdisk keystatus minicmd"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root/boot/grub"
+cp "$kernel" "$root/boot/roninos.elf"
+cp "$config" "$root/boot/grub/grub.cfg"
+for file; do
+    cp "$file" "$root/boot/"
+done
+
+grub-file --is-x86-multiboot2 "$kernel" || { echo "$kernel has no Multiboot2 header" >&2; exit 1; }
+grub-mkrescue -o "$image" "$root" --locales= --fonts= --themes= --install-modules="$modules" \
+    --compress=xz > "$root/log" 2>&1 || { cat "$root/log" >&2; exit 1; }

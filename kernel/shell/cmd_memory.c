@@ -1,0 +1,151 @@
+/*
+ * Commands that look at memory: figures, maps, modules, the heap's blocks and its test.
+ */
+#include <shell/shell.h>
+#include "mem/layout.h"
+#include <boot_info.h>
+#include <heap.h>
+#include <lib/crc32.h>
+#include <log.h>
+#include <mem/paging.h>
+#include <mem/pmm.h>
+#include <mem/window.h>
+#include <sched/thread.h>
+#include <selftest.h>
+#include <x86/io.h>
+
+static void print_kb(const char *key, uint32_t kb)
+{
+    kprintf("%s:%*u kB\n", key, (int)(24 - __builtin_strlen(key)), kb);
+}
+
+static uint32_t kb_up(size_t bytes)
+{
+    return (uint32_t)((bytes + KIB - 1) / KIB);
+}
+
+SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the heap", "meminfo")
+{
+    if (argc != 1)
+        return SHELL_USAGE;
+
+    /* All figures of the same moment. */
+    uint32_t          flags = interrupts_save();
+    struct pmm_stats  pmm = pmm_get_stats();
+    struct heap_stats heap = heap_get_stats();
+    uint32_t          tables = paging_table_frames();
+    interrupts_restore(flags);
+
+    uint32_t frame_kb = PAGE_SIZE / KIB;
+    print_kb("MemTotal", pmm.total * frame_kb);
+    print_kb("MemFree", pmm.free * frame_kb);
+    print_kb("MemUsed", (pmm.total - pmm.free) * frame_kb);
+    print_kb("PageTables", tables * frame_kb);
+    print_kb("HeapTotal", heap.total / KIB);
+    print_kb("HeapUsed", kb_up(heap.used));
+    print_kb("HeapFree", heap.total / KIB - kb_up(heap.used));
+    print_kb("HeapPeak", kb_up(heap.peak));
+    print_kb("HeapLargestFree", heap.largest_free / KIB);
+    kprintf("HeapBlocks: %12zu\nHeapAllocs: %12llu\nHeapFrees: %13llu\n", heap.blocks, heap.allocs,
+            heap.frees);
+    return SHELL_OK;
+}
+
+SHELL_COMMAND(memmap, "memmap", "lists the regions of firmware's memory map", "memmap")
+{
+    struct memmap_source source = boot_info_regions();
+    struct memmap_region region;
+
+    if (argc != 1)
+        return SHELL_USAGE;
+    source.rewind(source.context);
+    while (!thread_interrupted() && source.next(source.context, &region))
+        kprintf("0x%016llx - 0x%016llx  %10llu KiB  %s\n", region.start, region.end - 1,
+                (region.end - region.start) / KIB, memmap_type_text(region.type));
+    return SHELL_OK;
+}
+
+/* Windows of this size need no page table of their own (boot_info_after_paging). */
+#define CRC_STEP (64u * KIB)
+
+/* The CRC-32 of physical memory, wherever it lies. False when it cannot be mapped. */
+static bool crc_of_range(paddr_t start, paddr_t end, uint32_t *crc)
+{
+    *crc = 0;
+    for (paddr_t at = start; at < end && !thread_interrupted();) {
+        uint32_t    length = end - at < CRC_STEP ? end - at : CRC_STEP;
+        const void *window = map_window(at, length, WINDOW_MEMORY);
+        if (window == NULL)
+            return false;
+        *crc = crc32(*crc, window, length);
+        unmap_window(window);
+        at += length;
+    }
+    return true;
+}
+
+SHELL_COMMAND(modules, "modules", "lists the boot loader's modules: start, end, CRC-32, words",
+              "modules")
+{
+    struct multiboot2_walk   walk = { 0, 0 };
+    struct multiboot2_module module;
+    uint32_t                 crc;
+
+    if (argc != 1)
+        return SHELL_USAGE;
+    while (boot_info_next_module(&walk, &module)) {
+        if (!crc_of_range(module.start, module.end, &crc))
+            return shell_error("no memory to map the module at 0x%08x", module.start);
+        if (thread_interrupted())
+            break;
+        kprintf("0x%08x 0x%08x %08x %s\n", module.start, module.end, crc, module.command_line);
+    }
+    return SHELL_OK;
+}
+
+static const char *kind_text(enum heap_block_kind kind)
+{
+    switch (kind) {
+    case HEAP_USED:
+        return "used";
+    case HEAP_FREE:
+        return "free";
+    case HEAP_TOP:
+        return "top";
+    }
+    return "?";
+}
+
+SHELL_COMMAND(heap, "heap", "lists the heap's blocks: address, size with head, used or free",
+              "heap")
+{
+    struct heap_block block;
+    size_t            count[HEAP_TOP + 1] = { 0 }, bytes[HEAP_TOP + 1] = { 0 };
+
+    if (argc != 1)
+        return SHELL_USAGE;
+    for (vaddr_t next = 0; heap_next_block(next, &block); next = block.payload + 1) {
+        if (thread_interrupted())
+            return SHELL_OK;
+        kprintf("0x%08x %zu %s\n", (uint32_t)block.payload, block.size, kind_text(block.kind));
+        count[block.kind]++;
+        bytes[block.kind] += block.size;
+    }
+    kprintf("total: %zu used with %zu bytes, %zu free with %zu bytes, top %zu bytes\n",
+            count[HEAP_USED], bytes[HEAP_USED], count[HEAP_FREE], bytes[HEAP_FREE],
+            bytes[HEAP_TOP]);
+    return SHELL_OK;
+}
+
+SHELL_COMMAND_BACKGROUND(heap_test, "heap_test", "tests the heap, with threads and without memory",
+                         "heap_test")
+{
+    if (argc != 1)
+        return SHELL_USAGE;
+    const char *failure = heap_test_run();
+    if (failure == NULL)
+        kprintf("heap_test: PASS\n");
+    else
+        kprintf("heap_test: FAIL %s\n", failure);
+    return SHELL_OK;
+}
