@@ -57,11 +57,14 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 	-Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wold-style-definition
 INCLUDES := -Iinclude -Ikernel
 
+# i686-elf makes (u)int32_t a long; everywhere else, and in the formats here, it is an int.
+INT32 := -U__INT32_TYPE__ -D__INT32_TYPE__=int -U__UINT32_TYPE__ "-D__UINT32_TYPE__=unsigned int"
+
 # A 486 runs what this makes: no cmov, no SSE, no FPU registers. The frame pointer makes backtraces.
 CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
 	-fno-pic -fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-common \
 	-fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables \
-	-fcf-protection=none $(WARNINGS) $(INCLUDES)
+	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
 ASFLAGS := -g -march=i486 $(INCLUDES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	-Wl,--no-warn-rwx-segments -Wl,--fatal-warnings
@@ -124,10 +127,145 @@ $B/roninos.iso: $B/roninos.stripped.elf iso/boot/grub/grub.cfg iso/mkiso.sh
 	@iso/mkiso.sh $< iso/boot/grub/grub.cfg $@
 	@ls -l $@ | awk '{ print "  ISO     " $$NF ", " $$5 " bytes" }'
 
-# ---- Cleaning --------------------------------------------------------------------------------
+# ---- Running ---------------------------------------------------------------------------------
+
+MEM      ?= 128M
+MACHINE  ?= pc
+CPU      ?=
+FIRMWARE ?= bios
+CMDLINE  ?=
+QEMU_EXTRA ?=
+
+ifneq ($(FIRMWARE),bios)
+ifneq ($(filter run debug,$(GOALS)),)
+$(error FIRMWARE=$(FIRMWARE) is not supported yet: RoninOS boots by BIOS so far)
+endif
+endif
+
+# KVM is unusable on some machines that have it; emulation works everywhere.
+QEMU_RUN = $(QEMU) -accel tcg -M $(MACHINE) $(if $(CPU),-cpu $(CPU)) -m $(MEM) -nic none \
+	-cdrom $(RUN_ISO) $(if $(DISPLAY)$(WAYLAND_DISPLAY),,-display none) $(QEMU_EXTRA)
+
+# Words for the kernel go into a grub.cfg of their own.
+RUN_ISO := $(if $(CMDLINE),$B/run.iso,$B/roninos.iso)
+
+$B/run.iso: $B/roninos.stripped.elf iso/mkiso.sh FORCE
+	@printf 'set timeout=0\nmenuentry RoninOS {\n multiboot2 /boot/roninos.elf %s\n}\n' \
+		'$(CMDLINE)' > $B/run.cfg
+	@iso/mkiso.sh $< $B/run.cfg $@
+
+.PHONY: run
+run: $(RUN_ISO)
+	@echo "RoninOS in QEMU$(if $(DISPLAY)$(WAYLAND_DISPLAY),, (no display: the console is here)). \
+	To leave: type poweroff, or press Ctrl-A, then X."
+	@$(QEMU_RUN) -serial mon:stdio
+
+.PHONY: debug
+debug: $(RUN_ISO)
+	@echo "QEMU waits for gdb. Its COM1 goes to $B/debug.log. 'continue' starts, 'quit' ends both."
+	@rm -f $B/gdb.sock; setsid $(QEMU_RUN) -S -serial file:$B/debug.log \
+		-gdb unix:$B/gdb.sock,server=on,wait=off & pid=$$!; trap "kill $$pid" EXIT; \
+	while [ ! -S $B/gdb.sock ]; do kill -0 $$pid || exit 1; sleep 0.1; done; \
+	gdb -q $B/roninos.elf -ex 'set architecture i386' -ex 'target remote $B/gdb.sock' \
+		-ex 'hbreak kernel_main'
+
+# ---- Tests -----------------------------------------------------------------------------------
+
+H := $B/host
+HOST_FLAGS := -m32 -std=gnu17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer $(WARNINGS) $(INCLUDES)
+
+HOST_TESTS := $(patsubst tests/host/%.c,$H/%,$(sort $(wildcard tests/host/test_*.c)))
+HOST_HELP  := $(filter-out tests/host/test_%,$(wildcard tests/host/*.c))
+
+$H/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  HOSTCC  $<"
+	@$(HOSTCC) $(HOST_FLAGS) -MMD -MP -c $< -o $@
+
+# Archives: a test gets those pure modules, and those helpers, that it uses.
+$H/libpure.a: $(PURE:%.c=$H/%.o)
+$H/libsupport.a: $(HOST_HELP:%.c=$H/%.o)
+$H/lib%.a:
+	@rm -f $@ && $(HOSTAR) rcs $@ $^
+
+$H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
+	@$(HOSTCC) $(HOST_FLAGS) $< -L$H -lsupport -lpure -lsupport -lcmocka -o $@
+
+.PRECIOUS: $H/tests/host/%.o
+
+.PHONY: host-tests test test-all
+host-tests: $(HOST_TESTS)
+
+# Both end with a line "N passed, N failed".
+test: iso host-tests
+	@B=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
+test-all: iso host-tests
+	@B=$B $(PYTHON) tests/run.py $(HOST_TESTS)
+
+.PHONY: bench
+bench: $(B)/bench/memory
+	@$(PYTHON) tests/bench/run.py $<
+
+# The kernel's own optimisation and no sanitizers: what is counted is what the kernel runs.
+$B/bench/memory: tests/bench/memory.c $(PURE) Makefile
+	@mkdir -p $(@D)
+	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 $(WARNINGS) $(INCLUDES) $< $(PURE) -o $@
+
+# ---- Tools of others -------------------------------------------------------------------------
+
+# What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
+# cross compiler; gcc-N-multilib gets along with it.
+PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
+	grub-common grub-pc-bin xorriso mtools qemu-system-x86 qemu-system-gui seabios \
+	python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
+TOOLCHAIN_PACKAGES := gcc g++ make binutils-source gcc-12-source libgmp-dev libmpfr-dev \
+	libmpc-dev flex bison texinfo xz-utils
+
+define apt_install # $(1): packages
+	@command -v apt-get > /dev/null || \
+		{ echo "There is no apt-get here. What Debian calls these is needed: $(1)"; exit 1; }
+	@missing=; for p in $(1) $(2); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null | grep -qx installed || \
+			missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then echo "  DEPS    all there"; exit 0; fi; \
+	[ "$$(id -u)" = 0 ] || { echo "As root (sudo make $@): needed are$$missing" >&2; exit 1; }; \
+	dpkg --add-architecture i386; \
+	apt-get update || echo "  DEPS    a package list could not be renewed; going on"; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-remove --no-install-recommends $$missing
+endef
+
+.PHONY: deps toolchain-deps toolchain
+deps:
+	$(call apt_install,$(PACKAGES),gcc-$$(gcc -dumpversion 2> /dev/null || echo 12)-multilib)
+toolchain-deps:
+	$(call apt_install,$(TOOLCHAIN_PACKAGES))
+
+# i686-elf from Debian's source packages; `sudo make toolchain-deps toolchain` on a new machine.
+toolchain:
+	@tests/toolchain.sh $(TOOLCHAIN_DIR)
+
+# ---- Help and cleaning -----------------------------------------------------------------------
+
+.PHONY: help
+help:
+	@echo "make              builds $B/roninos.elf"
+	@echo "make iso          builds $B/roninos.iso: a hybrid image for CD, disk and USB stick"
+	@echo "make run          boots it in QEMU: a window, or the terminal where there is no display"
+	@echo "                  MEM=256M MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
+	@echo "make test         the tests that a change must pass; make test-all: every configuration"
+	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
+	@echo "make bench        the performance tables"
+	@echo "make deps         installs the Debian packages that all of this needs (as root)"
+	@echo "make toolchain    builds i686-elf-gcc into $(TOOLCHAIN_DIR) (toolchain-deps before it)"
+	@echo "make clean        removes $B/"
+	@echo "CROSS_COMPILE=    picks the toolchain; now: $(CROSS_COMPILE)"
 
 .PHONY: clean
 clean:
 	rm -rf $B
+
+.PHONY: FORCE
+FORCE:
 
 endif

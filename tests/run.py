@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Runs the tests and closes with one line: N passed, N failed.
+
+usage: run.py [--quick] HOST_TEST...
+
+First the host tests, each a cmocka program, two at a time; then the boot tests by pytest. With
+--quick only those boot tests that are marked so. A program that crashes counts as one failure.
+"""
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WORKERS = os.cpu_count() or 2
+
+
+def run_host_test(program):
+    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False)
+    passed = re.search(r"\[  PASSED  \] (\d+) test", done.stdout)
+    failed = re.search(r"\[  FAILED  \] *(\d+) test", done.stdout)
+    counts = [int(m.group(1)) if m else 0 for m in (passed, failed)]
+    if done.returncode != 0 and counts[1] == 0 or sum(counts) == 0:
+        counts[1] += 1  # it crashed, or ran nothing
+    return program, counts, done.stdout
+
+
+def run_host_tests(programs):
+    total = [0, 0]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for program, counts, output in pool.map(run_host_test, programs):
+            total = [total[0] + counts[0], total[1] + counts[1]]
+            print(f"{os.path.basename(program)}: {counts[0]} passed, {counts[1]} failed", flush=True)
+            if counts[1]:
+                print(output)
+    return total
+
+
+def run_boot_tests(quick):
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "worksteal",
+               os.path.join(HERE, "boot")]
+    if quick:
+        command += ["-m", "quick"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as pytest:
+        last = ""
+        for line in pytest.stdout:
+            print(line, end="", flush=True)
+            last = line if " in " in line else last
+    counts = {word: int(number)
+              for number, word in re.findall(r"(\d+) (passed|failed|errors?)", last)}
+    failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    if pytest.returncode != 0 and failed == 0 or not counts.get("passed"):
+        failed += 1
+    return [counts.get("passed", 0), failed]
+
+
+def main():
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    host = run_host_tests([a for a in arguments if a != "--quick"])
+    boot = run_boot_tests(quick)
+    passed, failed = host[0] + boot[0], host[1] + boot[1]
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
