@@ -62,12 +62,13 @@ INT32 := -U__INT32_TYPE__ -D__INT32_TYPE__=int -U__UINT32_TYPE__ "-D__UINT32_TYP
 
 # A 486 runs what this makes: no cmov, no SSE, no FPU registers. The frame pointer makes backtraces.
 CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
-	-fno-pic -fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-common \
+	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
+	-fno-optimize-sibling-calls -fno-common \
 	-fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
 ASFLAGS := -g -march=i486 $(INCLUDES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
-	-Wl,--no-warn-rwx-segments -Wl,--fatal-warnings
+	-Wl,-z,noexecstack -Wl,--fatal-warnings
 
 SOURCES := $(sort $(wildcard boot/*.S kernel/*.c kernel/*/*.c kernel/*/*.S))
 OBJECTS := $(SOURCES:%=$B/%.o)

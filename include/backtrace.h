@@ -12,14 +12,18 @@ struct regs;
 typedef void backtrace_visit(uint32_t number, uint32_t address, bool is_return_address);
 
 /*
- * Walks the calls that led to `regs` (esp: its stack pointer), or to the caller when it is NULL.
- * Reads only mapped memory and ends after BACKTRACE_MAX frames, whatever the stack looks like.
+ * Walks the calls that led to a trap: its registers, and its stack pointer. Reads only mapped
+ * memory and ends after BACKTRACE_MAX frames, whatever the stack looks like.
  */
 void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit);
 
-#define BACKTRACE_MAX 16u /* with the rest of a panic they fit a screen of 25 rows */
+/* The same from a stack frame (what EBP held) on: first the call that made this frame. */
+void backtrace_walk_frame(uint32_t frame, backtrace_visit *visit);
 
-/* Prints the calls as lines "#N 0xADDR function+0xOFFSET". */
-void backtrace_print(const struct regs *regs, uint32_t esp);
+/* With the lines before and after it, a backtrace of this length fits a screen of 25 rows. */
+#define BACKTRACE_MAX 16u
+
+/* Prints one call as the line "#N 0xADDR function+0xOFFSET". */
+void backtrace_print_call(uint32_t number, uint32_t address, bool is_return_address);
 
 #endif

@@ -30,21 +30,8 @@ static uint32_t word_at(uint32_t address)
     return *(const uint32_t *)(uintptr_t)address;
 }
 
-void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit)
+static void walk_frames(uint32_t frame, uint32_t number, backtrace_visit *visit)
 {
-    uint32_t number = 0;
-    uint32_t frame;
-
-    if (regs != NULL) {
-        visit(number++, regs->eip, false);
-        frame = regs->ebp;
-        /* A call to where there is no code has only pushed its return address so far. */
-        if (!in_text(regs->eip) && readable(esp) && in_text(word_at(esp)))
-            visit(number++, word_at(esp), true);
-    } else {
-        frame = (uint32_t)(uintptr_t)__builtin_frame_address(0);
-    }
-
     while (number < BACKTRACE_MAX && frame != 0 && readable(frame) && readable(frame + 4)) {
         uint32_t return_address = word_at(frame + 4);
         uint32_t caller = word_at(frame);
@@ -58,7 +45,23 @@ void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visi
     }
 }
 
-static void print_frame(uint32_t number, uint32_t address, bool is_return_address)
+void backtrace_walk_frame(uint32_t frame, backtrace_visit *visit)
+{
+    walk_frames(frame, 0, visit);
+}
+
+void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit)
+{
+    uint32_t number = 0;
+
+    visit(number++, regs->eip, false);
+    /* A call to where there is no code has only pushed its return address so far. */
+    if (!in_text(regs->eip) && readable(esp) && in_text(word_at(esp)))
+        visit(number++, word_at(esp), true);
+    walk_frames(regs->ebp, number, visit);
+}
+
+void backtrace_print_call(uint32_t number, uint32_t address, bool is_return_address)
 {
     const char *name;
     uint32_t    offset;
@@ -68,9 +71,4 @@ static void print_frame(uint32_t number, uint32_t address, bool is_return_addres
         kprintf("#%u 0x%08x %s+0x%x\n", number, address, name, offset + is_return_address);
     else
         kprintf("#%u 0x%08x ?+0x0\n", number, address);
-}
-
-void backtrace_print(const struct regs *regs, uint32_t esp)
-{
-    backtrace_walk(regs, esp, print_frame);
 }

@@ -104,7 +104,7 @@ static void init_paging(void)
 static void init_heap(void)
 {
     heap_init(HEAP_BASE, HEAP_MAX);
-    klog("heap: base 0x%08x, %u KiB mapped, window to 0x%08x", HEAP_BASE,
+    klog("heap: base 0x%08x, %zu KiB mapped, window to 0x%08x", HEAP_BASE,
          heap_get_stats().total / KIB, HEAP_BASE + HEAP_MAX - 1);
 }
 

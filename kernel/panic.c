@@ -30,11 +30,17 @@ static void print_cpu(void)
             cpu_read_cr2(), cpu_read_cr3(), cpu_read_cr4(), thread_current()->name);
 }
 
-_Noreturn static void report(const struct regs *regs, uint32_t esp, const char *format,
-                             va_list args) PRINTF(3, 0);
+/* Where the report's calls begin: at the trap of `regs`, or at the frame of panic(). */
+struct origin {
+    const struct regs *regs;
+    uint32_t           esp;
+    uint32_t           frame; /* 0: a trap */
+};
 
-_Noreturn static void report(const struct regs *regs, uint32_t esp, const char *format,
-                             va_list args)
+_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
+    PRINTF(2, 0);
+
+_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
 {
     static bool panicking;
     char        text[256];
@@ -48,27 +54,56 @@ _Noreturn static void report(const struct regs *regs, uint32_t esp, const char *
     panicking = true;
 
     kprintf("\nPANIC: %s\n", text);
-    if (regs != NULL)
-        print_regs(regs, esp);
+    print_regs(origin->regs, origin->esp);
     print_cpu();
-    backtrace_print(regs, esp);
+    if (origin->frame != 0)
+        backtrace_walk_frame(origin->frame, backtrace_print_call);
+    else
+        backtrace_walk(origin->regs, origin->esp, backtrace_print_call);
     power_leave_selftest(false);
     kprintf("The machine is halted.\n");
     halt_forever();
 }
 
+/* The registers as they are here. The caller's EAX, ECX and EDX are gone already. */
+__attribute__((always_inline)) static inline void read_registers(struct regs *regs)
+{
+    __asm__ volatile("movl %%eax, %0\n\t"
+                     "movl %%ecx, %1\n\t"
+                     "movl %%edx, %2\n\t"
+                     "movl %%ebx, %3\n\t"
+                     "movl %%esi, %4\n\t"
+                     "movl %%edi, %5"
+                     : "=m"(regs->eax), "=m"(regs->ecx), "=m"(regs->edx), "=m"(regs->ebx),
+                       "=m"(regs->esi), "=m"(regs->edi));
+    __asm__ volatile("movl %%cs, %0\n\t"
+                     "movl %%ds, %1\n\t"
+                     "movl %%es, %2"
+                     : "=r"(regs->cs), "=r"(regs->ds), "=r"(regs->es));
+    regs->eflags = read_eflags();
+}
+
 void panic(const char *format, ...)
 {
-    va_list args;
+    struct regs     regs = { 0 };
+    const uint32_t *frame = __builtin_frame_address(0);
+    va_list         args;
 
+    read_registers(&regs);
+    regs.ebp = frame[0]; /* the caller's */
+    regs.eip = frame[1];
+
+    const struct origin origin = { &regs, (uint32_t)(uintptr_t)(frame + 2),
+                                   (uint32_t)(uintptr_t)frame };
     va_start(args, format);
-    report(NULL, 0, format, args);
+    report(&origin, format, args);
 }
 
 void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
 {
-    va_list args;
+    const struct origin origin = { regs, esp, 0 };
+    va_list             args;
 
     va_start(args, format);
-    report(regs, esp, format, args);
+    report(&origin, format, args);
 }

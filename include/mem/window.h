@@ -34,4 +34,14 @@ void unmap_window(const void *address);
  */
 void window_init(uint32_t pse36_address_bits);
 
+enum window_fault {
+    WINDOW_SOUND,
+    WINDOW_ORDER,    /* windows overlap, are not in address order, or lie outside of their range */
+    WINDOW_UNMAPPED, /* a page of a window is not mapped, or by the wrong kind of entry */
+    WINDOW_STRAY,    /* something is mapped between the windows */
+};
+
+/* Checks the table against what is mapped. No window may be mapped or unmapped meanwhile. */
+enum window_fault window_validate(void);
+
 #endif

@@ -175,3 +175,41 @@ void unmap_window(const void *address)
         unmap_range(window.start, (uint32_t)(window.end - window.start) / PAGE_SIZE);
     give_back_locked(window.start);
 }
+
+/* Whether nothing is mapped in [start, end). */
+static bool nothing_mapped(vaddr_t start, vaddr_t end)
+{
+    struct mapped_page page;
+    return !paging_next_page(start, &page) || page.virt >= end;
+}
+
+static enum window_fault validate_window(const struct window *window)
+{
+    uint32_t step = window->large ? LARGE_PAGE_SIZE : PAGE_SIZE;
+
+    for (vaddr_t virt = window->start; virt < window->end; virt += step) {
+        struct translation to = translate(virt);
+        if (!to.mapped || to.large != window->large)
+            return WINDOW_UNMAPPED;
+    }
+    return WINDOW_SOUND;
+}
+
+enum window_fault window_validate(void)
+{
+    vaddr_t before = WINDOWS_BASE;
+
+    for (uint32_t i = 0; i < window_count; i++) {
+        const struct window *window = &windows[i];
+
+        if (window->start < before || window->end <= window->start || window->end > WINDOWS_END)
+            return WINDOW_ORDER;
+        if (!nothing_mapped(before, window->start))
+            return WINDOW_STRAY;
+        enum window_fault fault = validate_window(window);
+        if (fault != WINDOW_SOUND)
+            return fault;
+        before = window->end;
+    }
+    return nothing_mapped(before, WINDOWS_END) ? WINDOW_SOUND : WINDOW_STRAY;
+}

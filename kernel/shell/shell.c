@@ -249,7 +249,7 @@ void shell_run(void)
 {
     line_init(&editor, "ronin> ", write_edit, NULL);
     line_set_completer(&editor, complete, NULL);
-    kprintf("Type help for the commands, Tab to complete, Shift-PageUp to look back.\n");
+    kprintf("Type help for the commands, poweroff to leave. Shift-PageUp looks back.\n");
     for (;;) {
         switch (read_line()) {
         case LINE_DONE:
