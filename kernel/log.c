@@ -57,8 +57,11 @@ size_t log_read(uint32_t *position, char *text, size_t size)
     size_t length = 0;
 
     uint32_t flags = interrupts_save();
-    if (written - *position > LOG_SIZE)
+    if (written - *position > LOG_SIZE) {
         *position = written - LOG_SIZE;
+        while (*position != written && ring[(*position)++ % LOG_SIZE] != '\n')
+            ; /* begin with a whole line */
+    }
     while (length < size && *position != written)
         text[length++] = ring[(*position)++ % LOG_SIZE];
     interrupts_restore(flags);

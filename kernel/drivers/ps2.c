@@ -178,9 +178,8 @@ static bool tell(uint8_t byte)
 {
     asked = true;
     answer = 0;
-    if (!send(byte))
-        return false;
-    for (uint32_t step = 0; step < STEPS_ACK && answer == 0; step++)
+    bool sent = send(byte);
+    for (uint32_t step = 0; sent && step < STEPS_ACK && answer == 0; step++)
         pit_busy_wait_us(STEP_US);
     asked = false;
     return answer == KEYBOARD_ACK;

@@ -51,13 +51,11 @@ static void print_memory_map(const struct memmap_source *source)
 {
     struct memmap_region region;
 
-    klog("memory map (from %s):", "Multiboot2");
+    klog("memory map:");
     source->rewind(source->context);
     while (source->next(source->context, &region))
         klog("  0x%016llx - 0x%016llx  %s", region.start, region.end - 1,
              memmap_type_text(region.type));
-    if (boot_info_complaint() != NULL)
-        klog("  the rest is not used: %s", boot_info_complaint());
 }
 
 void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
@@ -72,6 +70,8 @@ void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
     frames_init(&frames, HEAP_BASE / PAGE_SIZE);
     left_out = memmap_enter(&source, &frames);
     reserve_what_is_occupied();
+    if (boot_info_complaint() != NULL)
+        klog("Multiboot2: the rest of the block is not used: %s", boot_info_complaint());
     pmm_dump_stats();
 
     if (frames_free_count(&frames) < MIN_FREE_FRAMES)

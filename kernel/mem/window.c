@@ -15,6 +15,7 @@
 
 struct window {
     vaddr_t start, end; /* [start, end), multiples of the page size */
+    vaddr_t address;    /* of the first byte that was asked for: the window's name */
     bool    large;
 };
 
@@ -48,8 +49,11 @@ static vaddr_t round_to(vaddr_t address, uint32_t alignment)
     return (address + alignment - 1) & ~(vaddr_t)(alignment - 1);
 }
 
-/* Takes the lowest gap of `size` bytes; NULL when there is none or the table is full. */
-static struct window *take(uint32_t size, uint32_t alignment)
+/*
+ * Takes the lowest gap of `size` bytes, for a window whose first byte lies at `offset` in it; NULL
+ * when there is none or the table is full.
+ */
+static struct window *take(uint32_t size, uint32_t alignment, uint32_t offset)
 {
     vaddr_t  start = WINDOWS_BASE;
     uint32_t i = 0;
@@ -66,7 +70,8 @@ static struct window *take(uint32_t size, uint32_t alignment)
     for (uint32_t j = window_count; j > i; j--)
         windows[j] = windows[j - 1];
     window_count++;
-    windows[i] = (struct window){ start, start + size, alignment == LARGE_PAGE_SIZE };
+    windows[i] = (struct window){ start, start + size, start + offset,
+                                  alignment == LARGE_PAGE_SIZE };
     return &windows[i];
 }
 
@@ -77,23 +82,23 @@ static void give_back(struct window *window)
         w[0] = w[1];
 }
 
-static struct window take_locked(uint32_t size, uint32_t alignment)
+static struct window take_locked(uint32_t size, uint32_t alignment, uint32_t offset)
 {
-    struct window copy = { 0, 0, false };
+    struct window copy = { 0, 0, 0, false };
 
     uint32_t       state = mmu_lock();
-    struct window *window = take(size, alignment);
+    struct window *window = take(size, alignment, offset);
     if (window != NULL)
         copy = *window;
     mmu_unlock(state);
     return copy;
 }
 
-/* Index of the window that holds `address`, or WINDOWS_MAX. */
+/* Index of the window that map_window() called `address`, or WINDOWS_MAX. */
 static uint32_t find(vaddr_t address)
 {
     for (uint32_t i = 0; i < window_count; i++) {
-        if (address >= windows[i].start && address < windows[i].end)
+        if (windows[i].address == address)
             return i;
     }
     return WINDOWS_MAX;
@@ -142,7 +147,7 @@ void *map_window(paddr64_t phys, uint32_t length, enum window_type type)
     if (size > WINDOWS_END - WINDOWS_BASE)
         return NULL;
 
-    struct window window = take_locked((uint32_t)size, page);
+    struct window window = take_locked((uint32_t)size, page, (uint32_t)(phys - first));
     if (window.start == 0)
         return NULL;
 
@@ -150,15 +155,15 @@ void *map_window(paddr64_t phys, uint32_t length, enum window_type type)
                       : map_range(window.start, (paddr_t)first, (uint32_t)(size / PAGE_SIZE),
                                   flags_of(type));
     if (error != OK) {
-        give_back_locked(window.start);
+        give_back_locked(window.address);
         return NULL;
     }
-    return (void *)(window.start + (vaddr_t)(phys - first));
+    return (void *)window.address;
 }
 
 void unmap_window(const void *address)
 {
-    struct window window = { 0, 0, false };
+    struct window window = { 0, 0, 0, false };
 
     uint32_t state = mmu_lock();
     uint32_t i = find((vaddr_t)address);
@@ -173,7 +178,7 @@ void unmap_window(const void *address)
         unmap_large(window.start, window.end);
     else
         unmap_range(window.start, (uint32_t)(window.end - window.start) / PAGE_SIZE);
-    give_back_locked(window.start);
+    give_back_locked(window.address);
 }
 
 /* Whether nothing is mapped in [start, end). */
