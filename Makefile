@@ -1,5 +1,36 @@
 # RoninOS. `make help` lists what can be asked for; docs/testing.md and docs/debugging.md say more.
 
+.DEFAULT_GOAL := all
+
+# ---- Packages --------------------------------------------------------------------------------
+
+# What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
+# cross compiler; gcc-N-multilib gets along with it.
+PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
+	grub-common grub-pc-bin xorriso mtools qemu-system-x86 qemu-system-gui seabios \
+	python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
+TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
+	libmpc-dev flex bison texinfo xz-utils
+
+define apt_install # $(1): packages
+	@command -v apt-get > /dev/null || \
+		{ echo "There is no apt-get here. What Debian calls these is needed: $(1)"; exit 1; }
+	@missing=; for p in $(1) $(2); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null | grep -qx installed || \
+			missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then echo "  DEPS    all there"; exit 0; fi; \
+	[ "$$(id -u)" = 0 ] || { echo "As root (sudo make $@): needed are$$missing" >&2; exit 1; }; \
+	dpkg --add-architecture i386; \
+	apt-get update || echo "  DEPS    a package list could not be renewed; going on"; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-remove --no-install-recommends $$missing
+endef
+
+.PHONY: deps toolchain-deps
+deps:
+	$(call apt_install,$(PACKAGES),gcc-$$(gcc -dumpversion 2> /dev/null || echo 12)-multilib)
+toolchain-deps:
+	$(call apt_install,$(TOOLCHAIN_PACKAGES))
+
 # ---- Who runs this ---------------------------------------------------------------------------
 # `deps` changes what later lines of this file find, so it is finished before other goals start.
 # Under sudo everything but apt-get runs as the invoking user, so that build/ stays theirs.
@@ -25,7 +56,6 @@ $(filter-out $(firstword $(OTHERS)),$(OTHERS)): $(firstword $(OTHERS))
 
 else
 
-.DEFAULT_GOAL := all
 ifneq ($(filter clean,$(GOALS)),)
 .NOTPARALLEL:                           # `make -j clean all` cleans first
 endif
@@ -213,36 +243,10 @@ $B/bench/memory: tests/bench/memory.c $(PURE) Makefile
 	@mkdir -p $(@D)
 	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 $(WARNINGS) $(INCLUDES) $< $(PURE) -o $@
 
-# ---- Tools of others -------------------------------------------------------------------------
-
-# What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
-# cross compiler; gcc-N-multilib gets along with it.
-PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	grub-common grub-pc-bin xorriso mtools qemu-system-x86 qemu-system-gui seabios \
-	python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
-TOOLCHAIN_PACKAGES := gcc g++ make binutils-source gcc-12-source libgmp-dev libmpfr-dev \
-	libmpc-dev flex bison texinfo xz-utils
-
-define apt_install # $(1): packages
-	@command -v apt-get > /dev/null || \
-		{ echo "There is no apt-get here. What Debian calls these is needed: $(1)"; exit 1; }
-	@missing=; for p in $(1) $(2); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null | grep -qx installed || \
-			missing="$$missing $$p"; done; \
-	if [ -z "$$missing" ]; then echo "  DEPS    all there"; exit 0; fi; \
-	[ "$$(id -u)" = 0 ] || { echo "As root (sudo make $@): needed are$$missing" >&2; exit 1; }; \
-	dpkg --add-architecture i386; \
-	apt-get update || echo "  DEPS    a package list could not be renewed; going on"; \
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-remove --no-install-recommends $$missing
-endef
-
-.PHONY: deps toolchain-deps toolchain
-deps:
-	$(call apt_install,$(PACKAGES),gcc-$$(gcc -dumpversion 2> /dev/null || echo 12)-multilib)
-toolchain-deps:
-	$(call apt_install,$(TOOLCHAIN_PACKAGES))
+# ---- The i686-elf toolchain ------------------------------------------------------------------
 
 # i686-elf from Debian's source packages; `sudo make toolchain-deps toolchain` on a new machine.
+.PHONY: toolchain
 toolchain:
 	@tests/toolchain.sh $(TOOLCHAIN_DIR)
 
