@@ -230,9 +230,9 @@ host-tests: $(HOST_TESTS)
 
 # Both end with a line "N passed, N failed".
 test: iso host-tests
-	@B=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
+	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
 test-all: iso host-tests
-	@B=$B $(PYTHON) tests/run.py $(HOST_TESTS)
+	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(HOST_TESTS)
 
 .PHONY: bench
 bench: $(B)/bench/memory
@@ -242,6 +242,11 @@ bench: $(B)/bench/memory
 $B/bench/memory: tests/bench/memory.c $(PURE) Makefile
 	@mkdir -p $(@D)
 	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 $(WARNINGS) $(INCLUDES) $< $(PURE) -o $@
+
+# The pictures and listings in docs/ come from the running kernel.
+.PHONY: figures
+figures: iso
+	@RONINOS_BUILD=$B $(PYTHON) tests/boot/figures.py
 
 # ---- The i686-elf toolchain ------------------------------------------------------------------
 
@@ -262,6 +267,7 @@ help:
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables"
 	@echo "make deps         installs the Debian packages that all of this needs (as root)"
+	@echo "make figures      renews the pictures in docs/ and prints the listings"
 	@echo "make toolchain    builds i686-elf-gcc into $(TOOLCHAIN_DIR) (toolchain-deps before it)"
 	@echo "make clean        removes $B/"
 	@echo "CROSS_COMPILE=    picks the toolchain; now: $(CROSS_COMPILE)"

@@ -176,8 +176,23 @@ SHELL_COMMAND(threads, "threads", "lists the threads: state, CPU time, use of th
     return SHELL_OK;
 }
 
-SHELL_COMMAND(kill, "kill THREAD", "asks a background command, by name or ID, to stop",
-              "kill sleep")
+static const char *thread_names(uint32_t argument, uint32_t index)
+{
+    static struct thread_info info;
+    uint32_t                  id = 0;
+
+    if (argument != 1)
+        return NULL;
+    do {
+        if (!thread_next(id, &info))
+            return NULL;
+        id = info.id + 1;
+    } while (index-- > 0);
+    return info.name;
+}
+
+SHELL_COMMAND_COMPLETED(kill, "kill THREAD", "asks a background command, by name or ID, to stop",
+                        "kill sleep", thread_names)
 {
     if (argc != 2)
         return SHELL_USAGE;
