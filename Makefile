@@ -239,9 +239,9 @@ bench: $(B)/bench/memory
 	@$(PYTHON) tests/bench/run.py $<
 
 # The kernel's own optimisation and no sanitizers: what is counted is what the kernel runs.
-$B/bench/memory: tests/bench/memory.c $(PURE) Makefile
+$B/bench/memory: tests/bench/memory.c $(PURE) $(shell find include kernel -name '*.h') Makefile
 	@mkdir -p $(@D)
-	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 $(WARNINGS) $(INCLUDES) $< $(PURE) -o $@
+	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie $(WARNINGS) $(INCLUDES) $< $(PURE) -o $@
 
 # The pictures and listings in docs/ come from the running kernel.
 .PHONY: figures
