@@ -43,7 +43,7 @@ void *kcalloc(size_t count, size_t size) MUST_CHECK;
  */
 void *krealloc(void *ptr, size_t size) MUST_CHECK;
 
-/* Gives a block back; NULL does nothing. Panics if `ptr` is not a live block's payload. */
+/* Gives a block back; NULL does nothing. Panics if `ptr` is not exactly a live block's payload. */
 void kfree(void *ptr);
 
 /* Bytes that may be used at `ptr`: at least what was asked for. */
@@ -51,9 +51,6 @@ size_t kmalloc_usable_size(const void *ptr);
 
 /* Whether `ptr` is the payload of a live block. Any address is allowed; walks the blocks. */
 bool heap_is_live(const void *ptr);
-
-/* Whether all of [address, address + length) lies in one live block's payload. Walks the blocks. */
-bool heap_is_payload(vaddr_t address, size_t length);
 
 struct heap_stats {
     size_t total;        /* bytes mapped */

@@ -74,11 +74,6 @@ static vaddr_t payload_of(const struct block *block)
     return at(block) + HEAD;
 }
 
-static struct block *block_of(const void *payload)
-{
-    return (struct block *)((vaddr_t)payload - HEAD);
-}
-
 static struct block *first_block(void)
 {
     return (struct block *)(heap.base + HEAD);
@@ -247,6 +242,12 @@ static vaddr_t lowest_mapped_end(void)
     return heap.base + HEAP_FIRST_PAGES * PAGE_SIZE;
 }
 
+/* Whether enough pages lie unused at the top to be worth giving back. */
+static bool has_surplus(void)
+{
+    return heap.mapped > lowest_mapped_end() && heap.mapped - heap.top > TRIM_ABOVE;
+}
+
 /*
  * Gives pages back that the wilderness does not need. It does not wait: if another thread is
  * growing the heap, the pages are about to be used.
@@ -345,23 +346,38 @@ void *kcalloc(size_t count, size_t size)
     return ptr;
 }
 
-/* The live block of a payload; panics if there cannot be one. The caller holds the spinlock. */
+/*
+ * The first block whose payload lies at or behind `address`; NULL: the wilderness. A head is
+ * checked before it is believed: a smashed one would lead the walk anywhere, or nowhere.
+ */
+static struct block *walk_to(vaddr_t address)
+{
+    for (vaddr_t head = at(first_block()); head < heap.top;) {
+        struct block *block = (struct block *)head;
+
+        if (size_of(block) < MIN_BLOCK || size_of(block) > heap.top - head)
+            panic("heap: the head of the block at %p is smashed: 0x%08x",
+                  (void *)payload_of(block), block->head);
+        if (payload_of(block) >= address)
+            return block;
+        head = end_of(block);
+    }
+    return NULL;
+}
+
+/* The live block of a payload; panics if there is none. The caller holds the spinlock. */
 static struct block *live_block(const void *ptr, const char *caller)
 {
     vaddr_t       address = (vaddr_t)ptr;
-    struct block *block = block_of(ptr);
+    struct block *block = walk_to(address);
+    struct block *around = free_before(address);
 
-    if (!is_aligned(address, ALIGN) || address < heap.base + ALIGN || at(block) >= heap.end)
+    if (address < heap.base + ALIGN || address >= heap.end)
         panic("%s: invalid free of %p, which is not from the heap", caller, ptr);
-    if (at(block) >= heap.top)
-        panic("%s: double free of %p, which lies above every block", caller, ptr);
-
-    struct block *before = free_before(address);
-    if (before != NULL && address < end_of(before))
-        panic("%s: double free of %p, which lies in a free block", caller, ptr);
-    if (!is_used(block) || size_of(block) < MIN_BLOCK || size_of(block) > heap.top - at(block))
-        panic("%s: invalid free of %p: its head 0x%08x is no live block's", caller, ptr,
-              block->head);
+    if (block == NULL || (around != NULL && address < end_of(around)))
+        panic("%s: double free of %p, which lies in free memory", caller, ptr);
+    if (payload_of(block) != address)
+        panic("%s: invalid free of %p, which lies inside a block", caller, ptr);
     return block;
 }
 
@@ -376,7 +392,7 @@ void kfree(void *ptr)
     heap.blocks--;
     heap.frees++;
     release(at(block), size_of(block));
-    bool surplus = heap.mapped > lowest_mapped_end() && heap.mapped - heap.top > TRIM_ABOVE;
+    bool surplus = has_surplus();
     heap_system_unlock(state);
 
     if (surplus)
@@ -441,6 +457,7 @@ static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
             shrink(block, size);
         else
             done = grow_in_place(block, size, &need);
+        bool surplus = has_surplus();
         heap_system_unlock(state);
 
         bool retry = !done && need != 0;
@@ -453,6 +470,8 @@ static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
             continue;
         if (growing)
             heap_system_grow_unlock();
+        if (surplus)
+            trim();
         return done;
     }
 }
@@ -492,15 +511,6 @@ size_t kmalloc_usable_size(const void *ptr)
 
 /* ---- Looking at it ---- */
 
-/* The first block whose payload lies at or behind `address`; NULL: the wilderness. */
-static struct block *walk_to(vaddr_t address)
-{
-    vaddr_t head = at(first_block());
-    while (head < heap.top && payload_of((struct block *)head) < address)
-        head = end_of((struct block *)head);
-    return head < heap.top ? (struct block *)head : NULL;
-}
-
 bool heap_is_live(const void *ptr)
 {
     uint32_t      state = heap_system_lock();
@@ -510,25 +520,10 @@ bool heap_is_live(const void *ptr)
     return live;
 }
 
-bool heap_is_payload(vaddr_t address, size_t length)
-{
-    bool inside = false;
-
-    uint32_t state = heap_system_lock();
-    for (vaddr_t head = at(first_block()); head < heap.top && !inside;) {
-        struct block *block = (struct block *)head;
-        head = end_of(block);
-        inside = is_used(block) && address >= payload_of(block) && address < head &&
-                 length <= head - address;
-    }
-    heap_system_unlock(state);
-    return inside;
-}
-
 /* What is mapped of the wilderness: the largest block that it can serve without a new page. */
 static size_t top_size(void)
 {
-    return heap.mapped - heap.top;
+    return round_down(heap.mapped - heap.top, ALIGN);
 }
 
 bool heap_next_block(vaddr_t payload, struct heap_block *out)

@@ -50,7 +50,10 @@ enum frames_fault {
 /* All holes. split: first frame of the high zone, a multiple of 32, at most FRAMES_MAX. */
 void frames_init(struct frames *f, uint32_t split);
 
-/* Each acts on the frames [first, end); what lies at or past FRAMES_MAX is ignored. */
+/*
+ * Each acts on the frames [first, end); what lies at or past FRAMES_MAX is ignored. All adding
+ * comes before all removing and reserving: frames_add() would free what those have taken.
+ */
 void frames_add(struct frames *f, uint32_t first, uint32_t end);     /* holes become free RAM */
 void frames_remove(struct frames *f, uint32_t first, uint32_t end);  /* free RAM becomes holes */
 void frames_reserve(struct frames *f, uint32_t first, uint32_t end); /* free RAM gets reserved */

@@ -5,6 +5,7 @@
  * taking a frame moves it up to where one was found, giving one back moves it down.
  */
 #include <mem/frames.h>
+#include <lib/bits.h>
 
 #define BITS 32u
 
@@ -56,18 +57,29 @@ void frames_init(struct frames *f, uint32_t split)
     f->first_word[FRAMES_HIGH] = FRAMES_MAX / BITS;
 }
 
+/* The bits of a word that stand for frames of [first, end); the word holds at least one. */
+static uint32_t bits_in_range(uint32_t word, uint32_t first, uint32_t end)
+{
+    uint32_t low = word * BITS < first ? first - word * BITS : 0;
+    uint32_t high = (word + 1) * BITS > end ? (word + 1) * BITS - end : 0;
+    return 0xffffffffu << low & 0xffffffffu >> high;
+}
+
 void frames_add(struct frames *f, uint32_t first, uint32_t end)
 {
     end = clip(end);
-    for (uint32_t frame = first; frame < end; frame++) {
-        if (!test_bit(f->fixed, frame))
-            continue;
-        clear_bit(f->fixed, frame);
-        clear_bit(f->used, frame);
-        f->total++;
-        lower_hint(f, frame);
+    if (first >= end)
+        return;
+    for (uint32_t word = first / BITS; word * BITS < end; word++) {
+        uint32_t added = f->fixed[word] & bits_in_range(word, first, end);
+        f->fixed[word] &= ~added;
+        f->used[word] &= ~added;
+        f->total += count_bits(added);
     }
-    if (first < end && end > f->end)
+    lower_hint(f, first);
+    if (first < f->split && f->split < end)
+        lower_hint(f, f->split);
+    if (end > f->end)
         f->end = end;
 }
 
@@ -77,12 +89,11 @@ static uint32_t fix(struct frames *f, uint32_t first, uint32_t end)
     uint32_t count = 0;
 
     end = clip(end);
-    for (uint32_t frame = first; frame < end; frame++) {
-        if (test_bit(f->used, frame))
-            continue;
-        set_bit(f->used, frame);
-        set_bit(f->fixed, frame);
-        count++;
+    for (uint32_t word = first / BITS; first < end && word * BITS < end; word++) {
+        uint32_t fixed = ~f->used[word] & bits_in_range(word, first, end);
+        f->used[word] |= fixed;
+        f->fixed[word] |= fixed;
+        count += count_bits(fixed);
     }
     return count;
 }

@@ -60,6 +60,8 @@ bool semaphore_wait(struct semaphore *semaphore, enum wait_flags flags)
         ok = wait_queue_wait(&semaphore->waiters, flags, 0);
     if (ok)
         semaphore->count--;
+    else if (semaphore->count != 0)
+        wait_queue_wake_one(&semaphore->waiters); /* it was signalled too: pass that on */
     interrupts_restore(state);
     return ok;
 }

@@ -24,8 +24,9 @@ void heap_model_destroy(struct heap_model *model)
 
 vaddr_t heap_model_top(const struct heap_model *model)
 {
-    const struct model_block *last = model->blocks + model->count - 1;
-    return model->count == 0 ? model->base + HEAD : last->start + last->size;
+    if (model->count == 0)
+        return model->base + HEAD;
+    return model->blocks[model->count - 1].start + model->blocks[model->count - 1].size;
 }
 
 static size_t block_size(size_t request)
@@ -126,7 +127,7 @@ void heap_model_free(struct heap_model *model, vaddr_t payload)
 
 vaddr_t heap_model_realloc(struct heap_model *model, vaddr_t payload, size_t request)
 {
-    size_t              i = find(model, payload), size = block_size(request), room;
+    size_t i = find(model, payload), size = block_size(request), room;
     struct model_block *block = &model->blocks[i];
 
     if (request > model->end - model->base)

@@ -11,15 +11,15 @@
 
 struct model_block {
     vaddr_t start; /* of its head */
-    size_t  size;  /* with its head */
-    bool    used;
+    size_t size;   /* with its head */
+    bool used;
 };
 
 struct heap_model {
-    vaddr_t             base, end; /* the window */
-    vaddr_t             limit;     /* no page can be had from here on; at most `end` */
-    struct model_block *blocks;    /* in address order, without gaps; the last one is used */
-    size_t              count, capacity;
+    vaddr_t base, end;          /* the window */
+    vaddr_t limit;              /* no page can be had from here on; at most `end` */
+    struct model_block *blocks; /* in address order, without gaps; the last one is used */
+    size_t count, capacity;
 };
 
 /* An empty heap on [base, base + size). */

@@ -33,8 +33,8 @@ bool prng_once_in(struct prng *prng, uint32_t times)
 }
 
 static jmp_buf target;
-static bool    awaited, caught;
-static char    message[512];
+static bool awaited, caught;
+static char message[512];
 
 jmp_buf *panic_await(void)
 {

@@ -39,6 +39,6 @@ bool prng_once_in(struct prng *prng, uint32_t times);
 
 /* The macro's two halves. */
 jmp_buf *panic_await(void);
-void     panic_check(const char *text, const char *file, int line);
+void panic_check(const char *text, const char *file, int line);
 
 #endif

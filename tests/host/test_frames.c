@@ -133,6 +133,8 @@ static void test_add_overlapping(void **state)
 {
     (void)state;
     frames_init(&f, SPLIT);
+    frames_add(&f, 9, 5);
+    assert_int_equal(f.end, 0);
     frames_add(&f, 31, 65);
     frames_add(&f, 31, 65);
     frames_add(&f, 60, 70);
@@ -148,8 +150,8 @@ static void test_add_overlapping(void **state)
 static void test_wrong_frees(void **state)
 {
     static const uint32_t wrong[] = {
-        0 /* hole */,     64 /* free */, 35 /* reserved */,     200 /* hole past the end */,
-        FRAMES_MAX - 1,   FRAMES_MAX,    FRAMES_MAX + 32,       0x80000000u,
+        0 /* hole */,     64 /* free */, 35 /* reserved */, 200 /* hole past the end */,
+        FRAMES_MAX - 1,   FRAMES_MAX,    FRAMES_MAX + 32,   0x80000000u,
         FRAMES_NONE - 31, FRAMES_NONE,
     };
 
@@ -349,9 +351,9 @@ static void test_random_operations(void **state)
     for (uint32_t round = 0; round < 200; round++) {
         random_map(&prng);
         for (uint32_t step = 0; step < 2000; step++) {
-            bool             filling = step / 500 % 2 == 0;
+            bool filling = step / 500 % 2 == 0;
             enum frames_zone zone = prng_below(&prng, FRAMES_ZONES);
-            uint32_t         frame = prng_below(&prng, MODEL_END);
+            uint32_t frame = prng_below(&prng, MODEL_END);
 
             if (prng_once_in(&prng, 4) ? !filling : filling) {
                 assert_int_equal(frames_alloc(&f, zone), model_alloc(zone));

@@ -15,7 +15,7 @@
 #include "mem/layout.h"
 #include "support.h"
 
-#define FRAME (uint64_t)PAGE_SIZE
+#define FRAME (uint64_t) PAGE_SIZE
 #define LIMIT (FRAMES_MAX * FRAME)
 #define GIB   (1024ull * MIB)
 
@@ -30,7 +30,7 @@ struct entry {
 
 static struct {
     struct entry entries[ENTRIES_MAX];
-    uint32_t     count, next, rewinds;
+    uint32_t count, next, rewinds;
 } map;
 
 static struct frames frames;
@@ -333,11 +333,11 @@ static uint64_t random_length(struct prng *prng)
 static bool model_free(uint32_t frame)
 {
     uint64_t start = frame * FRAME, last = start + FRAME - 1;
-    bool     free = false;
+    bool free = false;
 
     for (uint32_t i = 0; i < map.count; i++) {
         const struct entry *e = &map.entries[i];
-        uint64_t            e_last = e->base + e->length - 1;
+        uint64_t e_last = e->base + e->length - 1;
 
         if (e->length == 0 || e_last < e->base)
             continue;

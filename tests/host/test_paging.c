@@ -1,0 +1,685 @@
+/*
+ * The page tables, built in fake RAM and read back as the CPU would read them.
+ *
+ * Physical addresses below RAM_SIZE lie in an array; those above are the kernel image's, which are
+ * this program's own: directory and pool stand at their virtual address, far above.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <error.h>
+#include <mem/mmu.h>
+#include <mem/paging.h>
+#include <mem/pmm.h>
+#include "mem/layout.h"
+#include "support.h"
+
+#define RAM_FRAMES 256u
+#define RAM_SIZE   (RAM_FRAMES * PAGE_SIZE)
+#define PAGES      0x100000u /* of the address space */
+
+#define AREA       0x40000000u /* addresses that nothing else uses, a table's first */
+#define PHYS       0x123000u
+
+/* ---- The machine ---- */
+
+static uint8_t ram[RAM_FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+static struct {
+    bool allocated[RAM_FRAMES];
+    uint32_t allocated_count;
+    uint32_t requests; /* for a frame, since fail_requests() */
+    uint32_t fail_at;  /* the request that fails; 0: none */
+    bool fail_from;    /* those behind it fail as well */
+    bool locked;
+    uint32_t invalidations;     /* since the lock was taken */
+    uint8_t invalidated[PAGES]; /* how often, since forget_invalidations() */
+    uint32_t *directory;        /* as mmu_enable() got it */
+} machine;
+
+void *phys_to_virt(paddr_t phys)
+{
+    assert_true(machine.locked);
+    assert_int_equal(phys % PAGE_SIZE, 0);
+    if (phys >= RAM_SIZE)
+        return (void *)phys;
+    assert_true(machine.allocated[phys / PAGE_SIZE]);
+    return ram[phys / PAGE_SIZE];
+}
+
+paddr_t virt_to_phys(const void *virt)
+{
+    assert_true((vaddr_t)virt >= RAM_SIZE);
+    return (paddr_t)(vaddr_t)virt;
+}
+
+void mmu_invalidate_page(vaddr_t virt)
+{
+    assert_true(machine.locked);
+    machine.invalidated[virt / PAGE_SIZE]++;
+    machine.invalidations++;
+}
+
+void mmu_enable(paddr_t directory)
+{
+    assert_int_equal(directory % PAGE_SIZE, 0);
+    machine.directory = (uint32_t *)directory;
+}
+
+#define LOCK_STATE 0x246u
+
+uint32_t mmu_lock(void)
+{
+    assert_false(machine.locked);
+    machine.locked = true;
+    machine.invalidations = 0;
+    return LOCK_STATE;
+}
+
+void mmu_unlock(uint32_t state)
+{
+    assert_true(machine.locked);
+    assert_int_equal(state, LOCK_STATE);
+    machine.locked = false;
+}
+
+paddr_t pmm_alloc_frame(void)
+{
+    machine.requests++;
+    if (machine.fail_at != 0 && (machine.requests == machine.fail_at ||
+                                 (machine.fail_from && machine.requests > machine.fail_at)))
+        return 0;
+    for (uint32_t frame = 1; frame < RAM_FRAMES; frame++) {
+        if (!machine.allocated[frame]) {
+            machine.allocated[frame] = true;
+            machine.allocated_count++;
+            memset(ram[frame], 0xff, PAGE_SIZE); /* contents are undefined */
+            return frame * PAGE_SIZE;
+        }
+    }
+    return 0;
+}
+
+/* A table must be out of the directory and forgotten by the TLB before its frame is given back. */
+void pmm_free_frame(paddr_t phys)
+{
+    assert_true(pmm_is_allocated(phys));
+    assert_true(machine.invalidations > 0);
+    for (uint32_t i = 0; i < 1024; i++)
+        assert_true((machine.directory[i] & PAGE_MASK) != phys);
+    machine.allocated[phys / PAGE_SIZE] = false;
+    machine.allocated_count--;
+}
+
+bool pmm_is_allocated(paddr_t phys)
+{
+    return phys % PAGE_SIZE == 0 && phys < RAM_SIZE && machine.allocated[phys / PAGE_SIZE];
+}
+
+static void fail_requests(uint32_t nth, bool from)
+{
+    machine.requests = 0;
+    machine.fail_at = nth;
+    machine.fail_from = from;
+}
+
+static void forget_invalidations(void)
+{
+    memset(machine.invalidated, 0, sizeof(machine.invalidated));
+}
+
+static void start(paddr_t phys_limit)
+{
+    memset(&machine, 0, sizeof(machine));
+    paging_init(phys_limit);
+    assert_non_null(machine.directory);
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+    forget_invalidations();
+}
+
+/* ---- Small helpers ---- */
+
+/* Where the CPU finds the table of an address; NULL where there is none. */
+static uint32_t *table_of(vaddr_t virt)
+{
+    uint32_t entry = machine.directory[virt / LARGE_PAGE_SIZE];
+    paddr_t phys = entry & PAGE_MASK;
+
+    if (!(entry & 1))
+        return NULL;
+    return phys < RAM_SIZE ? (uint32_t *)ram[phys / PAGE_SIZE] : (uint32_t *)phys;
+}
+
+static uint32_t *entry_of(vaddr_t virt)
+{
+    return &table_of(virt)[virt / PAGE_SIZE % 1024];
+}
+
+static void expect_mapped(vaddr_t virt, paddr64_t phys, uint32_t flags, bool large)
+{
+    struct translation t = translate(virt);
+
+    assert_true(t.mapped);
+    assert_true(t.phys == phys);
+    assert_int_equal(t.flags, flags);
+    assert_int_equal(t.large, large);
+}
+
+static void expect_unmapped(vaddr_t virt)
+{
+    struct translation t = translate(virt);
+
+    assert_false(t.mapped);
+    assert_false(t.large);
+    assert_true(t.phys == 0);
+    assert_int_equal(t.flags, 0);
+}
+
+/* All that a failed call must leave as it was. */
+struct snapshot {
+    uint32_t directory[1024];
+    uint32_t tables, frames;
+};
+
+static struct snapshot take_snapshot(void)
+{
+    struct snapshot shot = { .tables = paging_table_frames(), .frames = machine.allocated_count };
+
+    memcpy(shot.directory, machine.directory, sizeof(shot.directory));
+    return shot;
+}
+
+static void check_unchanged(const struct snapshot *shot)
+{
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+    assert_false(machine.locked);
+    assert_memory_equal(shot->directory, machine.directory, sizeof(shot->directory));
+    assert_int_equal(shot->tables, paging_table_frames());
+    assert_int_equal(shot->frames, machine.allocated_count);
+}
+
+/* ---- The identity mapping ---- */
+
+/*
+ * [4 KiB, phys_limit) is mapped one to one, and not a page more; page 0 is not.
+ *
+ *   0    4K                      limit          HEAP_BASE
+ *   | -- |  identity, writable     | --            |
+ */
+static void expect_identity(paddr_t phys_limit, paddr_t end, uint32_t tables)
+{
+    start(phys_limit);
+    assert_true(paging_enabled());
+    assert_int_equal(paging_identity_end(), end);
+    assert_int_equal(paging_table_frames(), tables + 1);
+    assert_int_equal(machine.allocated_count,
+                     tables < MAX_BOOTSTRAP_TABLES ? 0 : tables - MAX_BOOTSTRAP_TABLES);
+    for (uint32_t page = 0; page < PAGES; page++) {
+        if (page > 0 && page < end / PAGE_SIZE)
+            assert_int_equal(*entry_of(page * PAGE_SIZE) & ~0x60u, page * PAGE_SIZE | 3);
+        else if (table_of(page * PAGE_SIZE) != NULL)
+            assert_int_equal(*entry_of(page * PAGE_SIZE) & 1, 0);
+    }
+    expect_unmapped(0);
+    expect_unmapped(PAGE_SIZE - 1);
+    expect_unmapped(end);
+    expect_mapped(end - 1, end - 1, PAGE_WRITE, false);
+}
+
+static void test_identity(void **state)
+{
+    (void)state;
+    expect_identity(2 * PAGE_SIZE, 2 * PAGE_SIZE, 1);
+    expect_identity(4 * MIB - PAGE_SIZE, 4 * MIB - PAGE_SIZE, 1);
+    expect_identity(4 * MIB, 4 * MIB, 1);
+    expect_identity(4 * MIB + PAGE_SIZE, 4 * MIB + PAGE_SIZE, 2);
+    expect_identity(32 * MIB, 32 * MIB, 8); /* the pool and no more */
+    expect_identity(32 * MIB + PAGE_SIZE, 32 * MIB + PAGE_SIZE, 9);
+    expect_identity(384 * MIB - PAGE_SIZE, 384 * MIB - PAGE_SIZE, 96);
+    expect_identity(384 * MIB, HEAP_BASE, 96);
+    expect_identity(384 * MIB + PAGE_SIZE, HEAP_BASE, 96); /* the heap's window begins here */
+    expect_identity(512 * MIB, HEAP_BASE, 96);
+}
+
+/* Without frames for its tables the kernel cannot go on. */
+static void expect_too_little_memory(uint32_t nth)
+{
+    start(4 * MIB); /* so that there is a directory to look into */
+    fail_requests(nth, true);
+    EXPECT_PANIC("too little memory", paging_init(384 * MIB));
+    assert_false(paging_enabled());
+}
+
+static void test_identity_without_memory(void **state)
+{
+    (void)state;
+    for (uint32_t nth = 1; nth <= 88; nth += 29)
+        expect_too_little_memory(nth);
+}
+
+/* ---- Single pages ---- */
+
+/* A page leads where it was mapped to, offset and flags included, until it is unmapped. */
+static void test_map_and_unmap(void **state)
+{
+    static const uint32_t flags[] = {
+        0,          PAGE_WRITE,         PAGE_CACHE_DISABLE,
+        PAGE_FLAGS, PAGE_WRITE_THROUGH, PAGE_LABORATORY | PAGE_WRITE,
+    };
+
+    (void)state;
+    start(4 * MIB);
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        vaddr_t virt = AREA + (vaddr_t)i * PAGE_SIZE;
+
+        assert_int_equal(map_page(virt, PHYS, flags[i]), OK);
+        assert_int_equal(machine.invalidated[virt / PAGE_SIZE], 1);
+        assert_int_equal(*entry_of(virt), PHYS | flags[i] | 1);
+        expect_mapped(virt, PHYS, flags[i], false);
+        expect_mapped(virt + 0xabc, PHYS + 0xabc, flags[i], false);
+        expect_unmapped(virt + PAGE_SIZE);
+        assert_int_equal(unmap_page(virt), OK);
+        assert_int_equal(machine.invalidated[virt / PAGE_SIZE], 2);
+        expect_unmapped(virt);
+        assert_int_equal(unmap_page(virt), ERR_NOT_MAPPED);
+    }
+    assert_int_equal(map_page(0xfffff000, 0xfffff000, 0), OK); /* the last of all */
+    expect_mapped(0xffffffff, 0xffffffff, 0, false);
+    assert_int_equal(unmap_page(0xfffff000), OK);
+    assert_int_equal(map_range(0xffffe000, 0xffffe000, 2, 0), OK);
+    expect_mapped(0xffffffff, 0xffffffff, 0, false);
+    unmap_range(0xffffe000, 2);
+    assert_int_equal(paging_table_frames(), 2);
+}
+
+/* Every error, and nothing changed by any. */
+static void test_errors(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_page(AREA, PHYS, PAGE_WRITE), OK);
+    assert_int_equal(map_large_page(AREA + LARGE_PAGE_SIZE, 1ull << 32, 0), OK);
+    forget_invalidations();
+    struct snapshot shot = take_snapshot();
+
+    assert_int_equal(map_page(AREA + 1, PHYS, 0), ERR_UNALIGNED);
+    assert_int_equal(map_page(AREA + PAGE_SIZE, PHYS + 0x800, 0), ERR_UNALIGNED);
+    assert_int_equal(map_page(0, PHYS, 0), ERR_RANGE);
+    for (uint32_t bit = 0; bit < 32; bit++) {
+        if (!(PAGE_FLAGS >> bit & 1))
+            assert_int_equal(map_page(AREA + PAGE_SIZE, PHYS, 1u << bit), ERR_RANGE);
+    }
+    assert_int_equal(map_page(AREA, PHYS, PAGE_WRITE), ERR_MAPPED);
+    assert_int_equal(map_page(PAGE_SIZE, PHYS, 0), ERR_MAPPED);
+    assert_int_equal(map_page(AREA + LARGE_PAGE_SIZE + PAGE_SIZE, PHYS, 0), ERR_MAPPED);
+    assert_int_equal(unmap_page(AREA + 1), ERR_UNALIGNED);
+    assert_int_equal(unmap_page(0), ERR_NOT_MAPPED);
+    assert_int_equal(unmap_page(AREA + PAGE_SIZE), ERR_NOT_MAPPED);
+    assert_int_equal(unmap_page(AREA + LARGE_PAGE_SIZE), ERR_NOT_MAPPED); /* not a small one */
+    assert_int_equal(unmap_page(0x70000000), ERR_NOT_MAPPED);             /* no table */
+
+    assert_int_equal(map_range(AREA + PAGE_SIZE, PHYS, 0x100000, 0), ERR_RANGE);
+    assert_int_equal(map_range(0xffffe000, PHYS, 3, 0), ERR_RANGE);
+    assert_int_equal(map_range(AREA + PAGE_SIZE, 0xffffe000, 3, 0), ERR_RANGE);
+    assert_int_equal(map_range(AREA + PAGE_SIZE, PHYS, UINT32_MAX, 0), ERR_RANGE);
+    assert_int_equal(map_range(0, PHYS, 2, 0), ERR_RANGE);
+    assert_int_equal(map_range(AREA + PAGE_SIZE, PHYS, 0, 0), OK); /* nothing to do */
+    check_unchanged(&shot);
+    for (uint32_t page = 0; page < PAGES; page++)
+        assert_int_equal(machine.invalidated[page], 0);
+    expect_mapped(AREA, PHYS, PAGE_WRITE, false);
+
+    EXPECT_PANIC("assertion", unmap_range(AREA, 2)); /* the second page is not mapped */
+    expect_unmapped(AREA);
+}
+
+/* ---- Tables ---- */
+
+/* Tables come from the pool, then from the PMM, and go back where they came from when empty. */
+static void test_tables(void **state)
+{
+    (void)state;
+    start(4 * MIB); /* one of the pool */
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_int_equal(paging_table_frames(), 2 + i);
+        assert_int_equal(machine.allocated_count, i < 7 ? 0 : i - 7);
+        assert_int_equal(map_page(AREA + i * LARGE_PAGE_SIZE, PHYS, 0), OK);
+        assert_true(paging_owns_frame(machine.directory[AREA / LARGE_PAGE_SIZE + i] & PAGE_MASK));
+    }
+    assert_true(paging_owns_frame((paddr_t)(vaddr_t)machine.directory));
+    assert_false(paging_owns_frame(PHYS));
+    assert_false(paging_owns_frame(0));
+
+    /* A table goes with its last page, not before. */
+    assert_int_equal(map_page(AREA + PAGE_SIZE, PHYS, 0), OK);
+    assert_int_equal(unmap_page(AREA), OK);
+    assert_non_null(table_of(AREA));
+    assert_int_equal(unmap_page(AREA + PAGE_SIZE), OK);
+    assert_null(table_of(AREA));
+
+    /* That was one of the pool, and serves again before the PMM is asked. */
+    uint32_t frames = machine.allocated_count;
+    assert_int_equal(map_page(0x70000000, PHYS, 0), OK);
+    assert_int_equal(machine.allocated_count, frames);
+    assert_int_equal(unmap_page(0x70000000), OK);
+    for (uint32_t i = 1; i < 20; i++)
+        assert_int_equal(unmap_page(AREA + i * LARGE_PAGE_SIZE), OK);
+    assert_int_equal(paging_table_frames(), 2);
+    assert_int_equal(machine.allocated_count, 0);
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+}
+
+/* The identity mapping keeps its tables, though every page in one is unmapped. */
+static void test_identity_keeps_tables(void **state)
+{
+    (void)state;
+    start(4 * MIB + PAGE_SIZE);
+    assert_int_equal(unmap_page(4 * MIB), OK);
+    assert_int_equal(paging_table_frames(), 3);
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+    assert_int_equal(map_page(4 * MIB, 4 * MIB, PAGE_WRITE), OK);
+    assert_int_equal(paging_table_frames(), 3);
+}
+
+/*
+ * Out of frames in the middle of a range: all that was mapped is undone, every table given back.
+ *
+ *   |   table 1 of the pool ... 7   |  frame 1  |  frame 2  |   X   |
+ */
+static void test_out_of_frames(void **state)
+{
+    const uint32_t pages = 13 * 1024; /* 7 tables of the pool, 6 frames */
+
+    (void)state;
+    for (uint32_t i = 0; i < 2 * 6; i++) {
+        uint32_t nth = 1 + i / 2, mapped = (7 + nth - 1) * 1024;
+
+        start(4 * MIB);
+        struct snapshot shot = take_snapshot();
+        fail_requests(nth, i % 2 == 0);
+        assert_int_equal(map_range(AREA, 0, pages, PAGE_WRITE), ERR_NO_MEMORY);
+        check_unchanged(&shot);
+        assert_int_equal(machine.requests, nth);
+        for (uint32_t page = 0; page < pages; page++) {
+            assert_int_equal(machine.invalidated[AREA / PAGE_SIZE + page], page < mapped ? 2 : 0);
+            expect_unmapped(AREA + page * PAGE_SIZE);
+        }
+        fail_requests(0, false);
+        assert_int_equal(map_range(AREA, 0, pages, PAGE_WRITE), OK);
+        assert_int_equal(machine.allocated_count, 6);
+        expect_mapped(AREA + pages * PAGE_SIZE - 1, pages * PAGE_SIZE - 1, PAGE_WRITE, false);
+        unmap_range(AREA, pages);
+        check_unchanged(&shot);
+    }
+}
+
+/* A page in the way undoes a range as well, and stays what it was. */
+static void test_page_in_the_way(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_page(AREA + 1500 * PAGE_SIZE, PHYS, PAGE_CACHE_DISABLE), OK);
+    struct snapshot shot = take_snapshot();
+    assert_int_equal(map_range(AREA, 0, 2000, PAGE_WRITE), ERR_MAPPED);
+    check_unchanged(&shot);
+    expect_unmapped(AREA + 1499 * PAGE_SIZE);
+    expect_mapped(AREA + 1500 * PAGE_SIZE, PHYS, PAGE_CACHE_DISABLE, false);
+    assert_int_equal(map_range(AREA + PAGE_SIZE, 0, 1499, 0), OK);
+}
+
+/* ---- Protection and large pages ---- */
+
+/* The right to write goes from the mapped pages of [start, end), and from no others. */
+static void test_protect(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_page(AREA, PHYS, PAGE_WRITE | PAGE_LABORATORY), OK);
+    forget_invalidations();
+    paging_protect(0x100000, 0x103000);
+    paging_protect(0x200000, 0x200000);
+    paging_protect(4 * MIB - PAGE_SIZE, AREA + 4 * PAGE_SIZE); /* with nothing in between */
+    for (uint32_t page = 1; page < 1024; page++) {
+        bool taken = (page >= 0x100 && page < 0x103) || page == 1023;
+
+        expect_mapped(page * PAGE_SIZE, page * PAGE_SIZE, taken ? 0 : PAGE_WRITE, false);
+        assert_int_equal(machine.invalidated[page], taken);
+    }
+    expect_mapped(AREA, PHYS, PAGE_LABORATORY, false);
+    assert_int_equal(machine.invalidated[AREA / PAGE_SIZE], 1);
+    assert_int_equal(machine.invalidated[AREA / PAGE_SIZE + 1], 0); /* a table, but no page */
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+    EXPECT_PANIC("assertion", paging_protect(0x100001, 0x102000));
+    EXPECT_PANIC("assertion", paging_protect(0x100000, 0x102001));
+}
+
+/*
+ * A 4 MiB entry under PSE-36:
+ *
+ *   31        22 21 20         13 12 11 9 8 7 6 5 4  3  2 1 0
+ *   | 31:22     | 0 | 39:32      |P | avl|G|1|D|A|CD|WT|U|W|1|
+ */
+static void test_large_pages(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    struct snapshot shot = take_snapshot();
+
+    assert_int_equal(map_large_page(AREA, 0xab12400000, PAGE_WRITE | PAGE_CACHE_DISABLE), OK);
+    assert_int_equal(machine.directory[AREA / LARGE_PAGE_SIZE],
+                     0x12400000u | 0xabu << 13 | 1u << 7 | 1u << 4 | 1u << 1 | 1u);
+    assert_int_equal(machine.invalidated[AREA / PAGE_SIZE], 1);
+    expect_mapped(AREA + 0x3fffff, 0xab127fffff, PAGE_WRITE | PAGE_CACHE_DISABLE, true);
+    assert_int_equal(paging_table_frames(), shot.tables);
+    assert_false(paging_owns_frame(0x12400000));
+    assert_int_equal(map_large_page(AREA, 0, 0), ERR_MAPPED);
+    assert_int_equal(unmap_large_page(AREA), OK);
+    assert_int_equal(machine.invalidated[AREA / PAGE_SIZE], 2);
+    assert_int_equal(unmap_large_page(AREA), ERR_NOT_MAPPED);
+
+    for (uint32_t bit = 22; bit < 40; bit++) {
+        assert_int_equal(map_large_page(AREA, 1ull << bit, 0), OK);
+        expect_mapped(AREA + 5, (1ull << bit) + 5, 0, true);
+        assert_int_equal(unmap_large_page(AREA), OK);
+    }
+    assert_int_equal(map_large_page(AREA, 1ull << 40, 0), ERR_RANGE);
+    assert_int_equal(map_large_page(AREA, UINT64_MAX - 0x3fffff, 0), ERR_RANGE);
+    assert_int_equal(map_large_page(0, 1ull << 32, 0), ERR_RANGE);
+    assert_int_equal(map_large_page(AREA, 1ull << 32, 1u << 7), ERR_RANGE);
+    assert_int_equal(map_large_page(AREA + PAGE_SIZE, 1ull << 32, 0), ERR_UNALIGNED);
+    assert_int_equal(map_large_page(AREA, (1ull << 32) + PAGE_SIZE, 0), ERR_UNALIGNED);
+    assert_int_equal(unmap_large_page(AREA + PAGE_SIZE), ERR_UNALIGNED);
+
+    assert_int_equal(map_page(AREA + 7 * PAGE_SIZE, PHYS, 0), OK);
+    assert_int_equal(map_large_page(AREA, 1ull << 32, 0), ERR_MAPPED); /* a table is there */
+    assert_int_equal(unmap_large_page(AREA), ERR_NOT_MAPPED);
+    assert_int_equal(unmap_page(AREA + 7 * PAGE_SIZE), OK);
+    check_unchanged(&shot);
+}
+
+static void expect_next(vaddr_t from, vaddr_t virt, paddr64_t phys, bool large)
+{
+    struct mapped_page page;
+
+    assert_true(paging_next_page(from, &page));
+    assert_int_equal(page.virt, virt);
+    assert_true(page.to.mapped);
+    assert_true(page.to.phys == phys);
+    assert_int_equal(page.to.large, large);
+}
+
+/* From page to page, over empty tables' worth of addresses, up to the last page of all. */
+static void test_next_page(void **state)
+{
+    struct mapped_page page;
+
+    (void)state;
+    start(2 * PAGE_SIZE);
+    expect_next(0, PAGE_SIZE, PAGE_SIZE, false);
+    assert_false(paging_next_page(2 * PAGE_SIZE, &page));
+    assert_int_equal(map_page(AREA + 1023 * PAGE_SIZE, PHYS, 0), OK);
+    assert_int_equal(map_large_page(AREA + LARGE_PAGE_SIZE, 1ull << 32, 0), OK);
+    assert_int_equal(map_page(0xfffff000, PHYS, 0), OK);
+    expect_next(2 * PAGE_SIZE, AREA + 1023 * PAGE_SIZE, PHYS, false);
+    expect_next(AREA - PAGE_SIZE, AREA + 1023 * PAGE_SIZE, PHYS, false);
+    expect_next(AREA + LARGE_PAGE_SIZE, AREA + LARGE_PAGE_SIZE, 1ull << 32, true);
+    expect_next(AREA + 2 * LARGE_PAGE_SIZE, 0xfffff000, PHYS, false);
+    expect_next(0xfffff000, 0xfffff000, PHYS, false);
+    assert_int_equal(unmap_page(0xfffff000), OK);
+    assert_false(paging_next_page(AREA + 2 * LARGE_PAGE_SIZE, &page));
+    assert_false(paging_next_page(0xfffff000, &page));
+}
+
+/* ---- The validator ---- */
+
+static void expect_fault(enum paging_fault fault)
+{
+    assert_int_equal(paging_validate(), fault);
+    start(36 * MIB); /* the pool and one frame */
+    assert_int_equal(map_page(AREA, PHYS, 0), OK);
+}
+
+/* It finds each kind of damage and calls it by its name. */
+static void test_validator(void **state)
+{
+    static uint32_t empty[1024] __attribute__((aligned(PAGE_SIZE)));
+
+    (void)state;
+    start(4 * MIB);
+    expect_fault(PAGING_SOUND);
+    *entry_of(0) = PHYS | 1;
+    expect_fault(PAGING_PAGE_0);
+    *entry_of(AREA + PAGE_SIZE) = PHYS | 1;
+    expect_fault(PAGING_ENTRY_COUNT);
+    *entry_of(AREA) = 0;
+    expect_fault(PAGING_ENTRY_COUNT);
+    *entry_of(5 * PAGE_SIZE) = 0;
+    expect_fault(PAGING_ENTRY_COUNT);
+    machine.directory[900] = (uint32_t)(vaddr_t)empty | 3;
+    expect_fault(PAGING_EMPTY_TABLE);
+    machine.directory[AREA / LARGE_PAGE_SIZE] = 0;
+    expect_fault(PAGING_TABLE_COUNT);
+    machine.directory[AREA / LARGE_PAGE_SIZE] |= 1u << 7;
+    expect_fault(PAGING_TABLE_COUNT);
+    memcpy(empty, table_of(AREA), PAGE_SIZE);
+    machine.directory[AREA / LARGE_PAGE_SIZE] = (uint32_t)(vaddr_t)empty | 3;
+    expect_fault(PAGING_TABLE_FRAME);
+    *entry_of(7 * MIB) = (7 * MIB + PAGE_SIZE) | 3;
+    expect_fault(PAGING_IDENTITY);
+}
+
+/* ---- Against a model ---- */
+
+#define AREAS      16u
+#define AREA_PAGES 8u
+
+struct model_page {
+    bool mapped;
+    paddr_t phys;
+    uint32_t flags;
+};
+
+static struct model_page model[AREAS][AREA_PAGES];
+
+static vaddr_t model_address(uint32_t area, uint32_t page)
+{
+    return AREA + area * LARGE_PAGE_SIZE + (page < 4 ? page : 1024 - page) * PAGE_SIZE;
+}
+
+static uint32_t model_tables(void)
+{
+    uint32_t tables = 0;
+
+    for (uint32_t area = 0; area < AREAS; area++) {
+        bool any = false;
+        for (uint32_t page = 0; page < AREA_PAGES; page++)
+            any = any || model[area][page].mapped;
+        tables += any;
+    }
+    return tables;
+}
+
+static void check_model(void)
+{
+    for (uint32_t area = 0; area < AREAS; area++) {
+        for (uint32_t page = 0; page < AREA_PAGES; page++) {
+            struct model_page *p = &model[area][page];
+            vaddr_t virt = model_address(area, page);
+
+            if (p->mapped)
+                expect_mapped(virt + 1, p->phys + 1, p->flags, false);
+            else
+                expect_unmapped(virt);
+        }
+    }
+}
+
+/* What a call must answer, with or without a frame to be had for a table. */
+static int expected_error(const struct model_page *page, bool new_table, bool starved)
+{
+    if (page->mapped)
+        return ERR_MAPPED;
+    return new_table && starved ? ERR_NO_MEMORY : OK;
+}
+
+/* Random pages in more areas than the pool has tables; every fourth step has no frames. */
+static void test_random_operations(void **state)
+{
+    struct prng prng = { 32 };
+
+    (void)state;
+    start(4 * MIB);
+    memset(model, 0, sizeof(model));
+    for (uint32_t round = 0; round < 40000; round++) {
+        uint32_t area = prng_below(&prng, AREAS), page = prng_below(&prng, AREA_PAGES);
+        vaddr_t virt = model_address(area, page);
+        struct model_page *p = &model[area][page];
+        bool mapping = prng_below(&prng, 8) < (round / 2000 % 2 == 0 ? 5 : 2);
+
+        fail_requests(prng_once_in(&prng, 4), true);
+        if (mapping) {
+            struct model_page new = { true, prng_next(&prng) & PAGE_MASK,
+                                      prng_next(&prng) & PAGE_FLAGS };
+            bool in_pool =
+                paging_table_frames() - 1 - machine.allocated_count < MAX_BOOTSTRAP_TABLES;
+            int error = expected_error(p, table_of(virt) == NULL && !in_pool, machine.fail_at);
+
+            assert_int_equal(map_page(virt, new.phys, new.flags), error);
+            if (error == OK)
+                *p = new;
+        } else {
+            assert_int_equal(unmap_page(virt), p->mapped ? OK : ERR_NOT_MAPPED);
+            p->mapped = false;
+        }
+        assert_int_equal(paging_validate(), PAGING_SOUND);
+        assert_int_equal(paging_table_frames(), 2 + model_tables());
+        if (round % 16 == 0)
+            check_model();
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_identity_without_memory),
+        cmocka_unit_test(test_map_and_unmap),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_identity_keeps_tables),
+        cmocka_unit_test(test_out_of_frames),
+        cmocka_unit_test(test_page_in_the_way),
+        cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_large_pages),
+        cmocka_unit_test(test_next_page),
+        cmocka_unit_test(test_validator),
+        cmocka_unit_test(test_random_operations),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
