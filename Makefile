@@ -195,7 +195,7 @@ run: $(RUN_ISO)
 debug: $(RUN_ISO)
 	@echo "QEMU waits for gdb. Its COM1 goes to $B/debug.log. 'continue' starts, 'quit' ends both."
 	@rm -f $B/gdb.sock; setsid $(QEMU_RUN) -S -serial file:$B/debug.log \
-		-gdb unix:$B/gdb.sock,server=on,wait=off & pid=$$!; trap "kill $$pid" EXIT; \
+		-gdb unix:$B/gdb.sock,server=on,wait=off & pid=$$!; trap "kill $$pid 2> /dev/null" EXIT; \
 	while [ ! -S $B/gdb.sock ]; do kill -0 $$pid || exit 1; sleep 0.1; done; \
 	gdb -q $B/roninos.elf -ex 'set architecture i386' -ex 'target remote $B/gdb.sock' \
 		-ex 'hbreak kernel_main'
@@ -248,6 +248,10 @@ $B/bench/memory: tests/bench/memory.c $(PURE) $(shell find include kernel -name 
 figures: iso
 	@RONINOS_BUILD=$B $(PYTHON) tests/boot/figures.py
 
+.PHONY: format
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
 # ---- The i686-elf toolchain ------------------------------------------------------------------
 
 # i686-elf from Debian's source packages; `sudo make toolchain-deps toolchain` on a new machine.
@@ -267,7 +271,8 @@ help:
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables"
 	@echo "make deps         installs the Debian packages that all of this needs (as root)"
-	@echo "make figures      renews the pictures in docs/ and prints the listings"
+	@echo "make figures      renews the screenshot and listings in docs/"
+	@echo "make format       formats the C sources (needs clang-format)"
 	@echo "make toolchain    builds i686-elf-gcc into $(TOOLCHAIN_DIR) (toolchain-deps before it)"
 	@echo "make clean        removes $B/"
 	@echo "CROSS_COMPILE=    picks the toolchain; now: $(CROSS_COMPILE)"

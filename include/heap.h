@@ -22,7 +22,7 @@ void heap_init(vaddr_t base, size_t size);
 #define HEAP_FIRST_PAGES 4u /* mapped by heap_init() and never given back */
 
 /* The largest alignment of kmalloc_aligned(). */
-#define HEAP_MAX_ALIGN 4096u
+#define HEAP_MAX_ALIGN   4096u
 
 /*
  * At least `size` bytes at a multiple of 8, contents undefined. NULL when size is 0 or cannot be
@@ -71,8 +71,8 @@ enum heap_block_kind {
 };
 
 struct heap_block {
-    vaddr_t              payload; /* what kmalloc returned or would return */
-    size_t               size;    /* with its head: payload + size is the next block's payload */
+    vaddr_t payload; /* what kmalloc returned or would return */
+    size_t size;     /* with its head: payload + size is the next block's payload */
     enum heap_block_kind kind;
 };
 
@@ -86,13 +86,13 @@ bool heap_next_block(vaddr_t payload, struct heap_block *block);
 /* What heap_validate() found. */
 enum heap_fault {
     HEAP_SOUND,
-    HEAP_BAD_SIZE,        /* a block's size is below 16, no multiple of 8 or beyond the top */
-    HEAP_BAD_LIST,        /* the free list is not exactly the free blocks in address order */
-    HEAP_UNMERGED,        /* two free blocks touch */
-    HEAP_FREE_BELOW_TOP,  /* a free block touches the wilderness */
-    HEAP_USED_COUNT,      /* bytes in live blocks differ from the figure */
-    HEAP_BLOCK_COUNT,     /* live blocks differ from the figure, or from allocs - frees */
-    HEAP_BAD_TOP,         /* the wilderness begins outside the mapped pages */
+    HEAP_BAD_SIZE,       /* a block's size is below 16, no multiple of 8 or beyond the top */
+    HEAP_BAD_LIST,       /* the free list is not exactly the free blocks in address order */
+    HEAP_UNMERGED,       /* two free blocks touch */
+    HEAP_FREE_BELOW_TOP, /* a free block touches the wilderness */
+    HEAP_USED_COUNT,     /* bytes in live blocks differ from the figure */
+    HEAP_BLOCK_COUNT,    /* live blocks differ from the figure, or from allocs - frees */
+    HEAP_BAD_TOP,        /* the wilderness begins outside the mapped pages */
 };
 
 /* Walks everything and recounts all figures. */

@@ -18,7 +18,7 @@ void heap_system_unmap(vaddr_t page);
  * Returns what unlocking needs. Asserts that no interrupt handler calls.
  */
 uint32_t heap_system_lock(void);
-void     heap_system_unlock(uint32_t state);
+void heap_system_unlock(uint32_t state);
 
 /*
  * The mutex over mapping and unmapping pages, taken without the spinlock; may sleep. Before the

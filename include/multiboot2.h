@@ -11,17 +11,17 @@
 
 #include <types.h>
 
-#define MULTIBOOT2_MAGIC 0x36d76289u /* what the loader leaves in EAX */
+#define MULTIBOOT2_MAGIC    0x36d76289u /* what the loader leaves in EAX */
 
 /* A block that claims to be larger is not believed. */
 #define MULTIBOOT2_MAX_SIZE (4u * MIB)
 
 enum multiboot2_status {
-    MULTIBOOT2_ITEM,            /* there was another one */
-    MULTIBOOT2_END,             /* there was none left */
-    MULTIBOOT2_BAD_SIZE,        /* the block's own size makes no sense */
-    MULTIBOOT2_BAD_TAG,         /* a tag is smaller than its head or runs past the block's end */
-    MULTIBOOT2_BAD_ENTRY_SIZE,  /* memory map entries of unknown shape */
+    MULTIBOOT2_ITEM,           /* there was another one */
+    MULTIBOOT2_END,            /* there was none left */
+    MULTIBOOT2_BAD_SIZE,       /* the block's own size makes no sense */
+    MULTIBOOT2_BAD_TAG,        /* a tag is smaller than its head or runs past the block's end */
+    MULTIBOOT2_BAD_ENTRY_SIZE, /* memory map entries of unknown shape */
 };
 
 /* A few words for a status. */
@@ -29,7 +29,7 @@ const char *multiboot2_status_text(enum multiboot2_status status);
 
 struct multiboot2 {
     const uint8_t *info;
-    uint32_t       size; /* as the block says, checked */
+    uint32_t size; /* as the block says, checked */
 };
 
 /* Where a walk stands. Zero-initialised, it stands before the first item. */
@@ -44,28 +44,27 @@ struct multiboot2_region {
 };
 
 struct multiboot2_module {
-    uint32_t start, end; /* physical, [start, end); an empty module has start = end = 0 */
-    char     command_line[128]; /* cut to fit, always terminated */
+    uint32_t start, end;    /* physical, [start, end); an empty module has start = end = 0 */
+    char command_line[128]; /* cut to fit, always terminated */
 };
 
 enum multiboot2_framebuffer_type {
-    MULTIBOOT2_FRAMEBUFFER_INDEXED  = 0,
-    MULTIBOOT2_FRAMEBUFFER_RGB      = 1,
+    MULTIBOOT2_FRAMEBUFFER_INDEXED = 0,
+    MULTIBOOT2_FRAMEBUFFER_RGB = 1,
     MULTIBOOT2_FRAMEBUFFER_EGA_TEXT = 2,
 };
 
 struct multiboot2_framebuffer {
     uint64_t address;
     uint32_t pitch, width, height; /* for text: bytes a row, columns, rows */
-    uint8_t  bits, type;
+    uint8_t bits, type;
 };
 
 /*
  * Opens a block at `info`, of which `available` bytes may be read. Returns MULTIBOOT2_ITEM, or
  * MULTIBOOT2_BAD_SIZE when its size is below 8, above `available` or MULTIBOOT2_MAX_SIZE.
  */
-enum multiboot2_status multiboot2_open(struct multiboot2 *mb, const void *info,
-                                       uint32_t available);
+enum multiboot2_status multiboot2_open(struct multiboot2 *mb, const void *info, uint32_t available);
 
 /* Each gives the walk's next item of its kind, END, or what is broken. */
 enum multiboot2_status multiboot2_next_region(const struct multiboot2 *mb,

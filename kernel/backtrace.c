@@ -64,7 +64,7 @@ void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visi
 void backtrace_print_call(uint32_t number, uint32_t address, bool is_return_address)
 {
     const char *name;
-    uint32_t    offset;
+    uint32_t offset;
 
     /* The call lies before its return address; after a call that never returns that matters. */
     if (symbol_find(address - is_return_address, &name, &offset))

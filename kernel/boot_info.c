@@ -7,10 +7,10 @@
 #include <mem/window.h>
 #include <panic.h>
 
-static struct multiboot2      block;
-static paddr_t                block_start;
+static struct multiboot2 block;
+static paddr_t block_start;
 static struct multiboot2_walk region_walk;
-static const char            *complaint;
+static const char *complaint;
 
 const char *boot_info_init(uint32_t magic, paddr_t address)
 {

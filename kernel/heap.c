@@ -24,27 +24,27 @@
 #include <panic.h>
 #include "mem/layout.h"
 
-#define ALIGN     8u
-#define HEAD      4u
-#define MIN_BLOCK 16u
-#define USED      1u
+#define ALIGN      8u
+#define HEAD       4u
+#define MIN_BLOCK  16u
+#define USED       1u
 
 /* Pages unused at the top beyond the first are given back, the others kept for what comes next. */
 #define TRIM_ABOVE (16u * PAGE_SIZE)
 #define TRIM_TO    (8u * PAGE_SIZE)
 
 struct block {
-    uint32_t      head; /* size | USED */
+    uint32_t head;      /* size | USED */
     struct block *next; /* free blocks only; in a used block the payload begins here */
 };
 
 static struct {
-    vaddr_t       base, end;    /* the window */
-    vaddr_t       mapped;       /* end of the mapped pages; changed under both locks */
-    vaddr_t       top;          /* where the wilderness's first block would have its head */
-    struct block *free;         /* address order */
-    size_t        used, peak, blocks;
-    uint64_t      allocs, frees;
+    vaddr_t base, end;  /* the window */
+    vaddr_t mapped;     /* end of the mapped pages; changed under both locks */
+    vaddr_t top;        /* where the wilderness's first block would have its head */
+    struct block *free; /* address order */
+    size_t used, peak, blocks;
+    uint64_t allocs, frees;
 } heap;
 
 /* ---- Blocks ---- */
@@ -155,7 +155,7 @@ static vaddr_t place_aligned(vaddr_t start, size_t align)
 static struct block *take_free(struct block **link, vaddr_t head, size_t size)
 {
     struct block *free = *link;
-    vaddr_t       end = end_of(free);
+    vaddr_t end = end_of(free);
     struct block *rest = free->next;
 
     if (end - (head + size) >= MIN_BLOCK) {
@@ -183,7 +183,7 @@ static struct block *take_free(struct block **link, vaddr_t head, size_t size)
 static struct block *take_top(vaddr_t head, size_t size)
 {
     struct block *block = (struct block *)head;
-    vaddr_t       gap = heap.top;
+    vaddr_t gap = heap.top;
 
     block->head = (uint32_t)size | USED;
     heap.top = head + size;
@@ -258,8 +258,8 @@ static void trim(void)
         return;
 
     uint32_t state = heap_system_lock();
-    vaddr_t  page = heap.mapped;
-    vaddr_t  keep = round_up(heap.top + TRIM_TO, PAGE_SIZE);
+    vaddr_t page = heap.mapped;
+    vaddr_t keep = round_up(heap.top + TRIM_TO, PAGE_SIZE);
     if (keep < lowest_mapped_end())
         keep = lowest_mapped_end();
     if (keep < page)
@@ -295,8 +295,8 @@ static void *allocate(size_t size, size_t align)
     bool out_of_memory = false;
 
     for (;;) {
-        vaddr_t       need = 0;
-        uint32_t      state = heap_system_lock();
+        vaddr_t need = 0;
+        uint32_t state = heap_system_lock();
         struct block *block = try_take(size, align, &need);
         if (block != NULL)
             count_alloc(block);
@@ -356,8 +356,8 @@ static struct block *walk_to(vaddr_t address)
         struct block *block = (struct block *)head;
 
         if (size_of(block) < MIN_BLOCK || size_of(block) > heap.top - head)
-            panic("heap: the head of the block at %p is smashed: 0x%08x",
-                  (void *)payload_of(block), block->head);
+            panic("heap: the head of the block at %p is smashed: 0x%08x", (void *)payload_of(block),
+                  block->head);
         if (payload_of(block) >= address)
             return block;
         head = end_of(block);
@@ -368,7 +368,7 @@ static struct block *walk_to(vaddr_t address)
 /* The live block of a payload; panics if there is none. The caller holds the spinlock. */
 static struct block *live_block(const void *ptr, const char *caller)
 {
-    vaddr_t       address = (vaddr_t)ptr;
+    vaddr_t address = (vaddr_t)ptr;
     struct block *block = walk_to(address);
     struct block *around = free_before(address);
 
@@ -386,7 +386,7 @@ void kfree(void *ptr)
     if (ptr == NULL)
         return;
 
-    uint32_t      state = heap_system_lock();
+    uint32_t state = heap_system_lock();
     struct block *block = live_block(ptr, "kfree");
     heap.used -= size_of(block);
     heap.blocks--;
@@ -420,7 +420,7 @@ static void shrink(struct block *block, size_t size)
 /* Grows a block into the free block or the mapped wilderness behind it. */
 static bool grow_in_place(struct block *block, size_t size, vaddr_t *need)
 {
-    size_t         more = size - size_of(block);
+    size_t more = size - size_of(block);
     struct block **link = &heap.free;
 
     *need = 0;
@@ -446,12 +446,12 @@ static bool grow_in_place(struct block *block, size_t size, vaddr_t *need)
 static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
 {
     vaddr_t need = 0;
-    bool    growing = false;
+    bool growing = false;
 
     for (;;) {
-        uint32_t      state = heap_system_lock();
+        uint32_t state = heap_system_lock();
         struct block *block = live_block(ptr, "krealloc");
-        bool          done = size <= size_of(block);
+        bool done = size <= size_of(block);
         *old_size = size_of(block);
         if (done)
             shrink(block, size);
@@ -504,7 +504,7 @@ void *krealloc(void *ptr, size_t size)
 size_t kmalloc_usable_size(const void *ptr)
 {
     uint32_t state = heap_system_lock();
-    size_t   size = size_of(live_block(ptr, "kmalloc_usable_size")) - HEAD;
+    size_t size = size_of(live_block(ptr, "kmalloc_usable_size")) - HEAD;
     heap_system_unlock(state);
     return size;
 }
@@ -513,9 +513,9 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    uint32_t      state = heap_system_lock();
+    uint32_t state = heap_system_lock();
     struct block *block = walk_to((vaddr_t)ptr);
-    bool          live = block != NULL && payload_of(block) == (vaddr_t)ptr && is_used(block);
+    bool live = block != NULL && payload_of(block) == (vaddr_t)ptr && is_used(block);
     heap_system_unlock(state);
     return live;
 }
@@ -528,9 +528,9 @@ static size_t top_size(void)
 
 bool heap_next_block(vaddr_t payload, struct heap_block *out)
 {
-    uint32_t      state = heap_system_lock();
+    uint32_t state = heap_system_lock();
     struct block *block = walk_to(payload);
-    bool          found = true;
+    bool found = true;
 
     if (block != NULL)
         *out = (struct heap_block){ payload_of(block), size_of(block),
@@ -546,7 +546,7 @@ bool heap_next_block(vaddr_t payload, struct heap_block *out)
 struct heap_stats heap_get_stats(void)
 {
     uint32_t state = heap_system_lock();
-    size_t   largest = top_size();
+    size_t largest = top_size();
     for (const struct block *block = heap.free; block != NULL; block = block->next)
         largest = size_of(block) > largest ? size_of(block) : largest;
     struct heap_stats stats = {
@@ -565,8 +565,8 @@ struct heap_stats heap_get_stats(void)
 static enum heap_fault validate_locked(void)
 {
     const struct block *expected = heap.free;
-    size_t              used = 0, blocks = 0;
-    bool                after_free = false;
+    size_t used = 0, blocks = 0;
+    bool after_free = false;
 
     if (heap.top < heap.base + HEAD || heap.top > heap.mapped || heap.mapped > heap.end)
         return HEAP_BAD_TOP;
@@ -602,7 +602,7 @@ static enum heap_fault validate_locked(void)
 
 enum heap_fault heap_validate(void)
 {
-    uint32_t        state = heap_system_lock();
+    uint32_t state = heap_system_lock();
     enum heap_fault fault = validate_locked();
     heap_system_unlock(state);
     return fault;

@@ -74,7 +74,7 @@ static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline 
 /* Text and read-only data become read-only, and the boot stack gets its guard page. */
 static void protect_kernel(void)
 {
-    struct multiboot2_walk   walk = { 0, 0 };
+    struct multiboot2_walk walk = { 0, 0 };
     struct multiboot2_module module;
 
     paging_protect((vaddr_t)_text_start, (vaddr_t)_text_end);
@@ -112,7 +112,7 @@ static void init_heap(void)
 static const char *smoke_test(void)
 {
     static const size_t sizes[] = { 16, 4096, 8192 };
-    void               *first[ARRAY_SIZE(sizes)];
+    void *first[ARRAY_SIZE(sizes)];
 
     for (uint32_t round = 0; round < 2; round++) {
         void *blocks[ARRAY_SIZE(sizes)];

@@ -8,7 +8,7 @@
 
 #define LOG_SIZE 32768u /* a power of two */
 
-static char     ring[LOG_SIZE];
+static char ring[LOG_SIZE];
 static uint32_t written; /* bytes ever; guarded by interrupts off */
 
 /* Formats into `text` of KPRINTF_MAX bytes; returns the length, at most KPRINTF_MAX - 1. */
@@ -22,7 +22,7 @@ static size_t format_into(char *text, const char *format, va_list args)
 
 void kprintf(const char *format, ...)
 {
-    char    text[KPRINTF_MAX];
+    char text[KPRINTF_MAX];
     va_list args;
 
     va_start(args, format);
@@ -41,7 +41,7 @@ static void keep(const char *text, size_t length)
 
 void klog(const char *format, ...)
 {
-    char    text[KPRINTF_MAX + 1];
+    char text[KPRINTF_MAX + 1];
     va_list args;
 
     va_start(args, format);

@@ -6,8 +6,8 @@
  */
 #include <multiboot2.h>
 
-#define BLOCK_HEAD 8u /* total size, reserved */
-#define TAG_HEAD   8u /* type, size */
+#define BLOCK_HEAD       8u /* total size, reserved */
+#define TAG_HEAD         8u /* type, size */
 
 #define TAG_END          0u
 #define TAG_COMMAND_LINE 1u
@@ -47,7 +47,7 @@ static bool get32(const struct multiboot2 *mb, uint32_t offset, uint32_t *value)
 static bool get64(const struct multiboot2 *mb, uint32_t offset, uint64_t *value)
 {
     uint32_t low, high;
-    bool     ok = get32(mb, offset, &low) && get32(mb, offset + 4, &high);
+    bool ok = get32(mb, offset, &low) && get32(mb, offset + 4, &high);
 
     *value = ok ? (uint64_t)high << 32 | low : 0;
     return ok;
@@ -73,7 +73,7 @@ const char *multiboot2_status_text(enum multiboot2_status status)
 enum multiboot2_status multiboot2_open(struct multiboot2 *mb, const void *info, uint32_t available)
 {
     struct multiboot2 head = { info, available };
-    uint32_t          size;
+    uint32_t size;
 
     mb->info = info;
     mb->size = 0;
@@ -141,8 +141,8 @@ enum multiboot2_status multiboot2_next_region(const struct multiboot2 *mb,
                                               struct multiboot2_region *region)
 {
     enum multiboot2_status status;
-    struct tag             tag;
-    uint32_t               entry_size, entry;
+    struct tag tag;
+    uint32_t entry_size, entry;
 
     *region = (struct multiboot2_region){ 0, 0, 0 };
     for (;;) {
@@ -179,7 +179,7 @@ static void copy_string(const struct multiboot2 *mb, const struct tag *tag, uint
                         char *text, uint32_t size)
 {
     uint32_t length = 0;
-    uint8_t  byte;
+    uint8_t byte;
 
     while (length + 1 < size && from + length < tag->size &&
            get8(mb, tag->offset + from + length, &byte) && byte != 0)
@@ -191,7 +191,7 @@ enum multiboot2_status multiboot2_next_module(const struct multiboot2 *mb,
                                               struct multiboot2_walk *walk,
                                               struct multiboot2_module *module)
 {
-    struct tag             tag;
+    struct tag tag;
     enum multiboot2_status status = next_tag(mb, walk, TAG_MODULE, &tag);
 
     module->start = module->end = 0;
@@ -208,7 +208,7 @@ enum multiboot2_status multiboot2_next_module(const struct multiboot2 *mb,
 static void copy_string_tag(const struct multiboot2 *mb, uint32_t type, char *text, uint32_t size)
 {
     struct multiboot2_walk walk = { 0, 0 };
-    struct tag             tag;
+    struct tag tag;
 
     text[0] = '\0';
     if (next_tag(mb, &walk, type, &tag) == MULTIBOOT2_ITEM)
@@ -228,7 +228,7 @@ void multiboot2_loader_name(const struct multiboot2 *mb, char *text, uint32_t si
 bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb)
 {
     struct multiboot2_walk walk = { 0, 0 };
-    struct tag             tag;
+    struct tag tag;
 
     *fb = (struct multiboot2_framebuffer){ 0 };
     if (next_tag(mb, &walk, TAG_FRAMEBUFFER, &tag) != MULTIBOOT2_ITEM ||

@@ -20,8 +20,8 @@ static void print_regs(const struct regs *regs, uint32_t esp)
             regs->edx);
     kprintf("esi 0x%08x  edi 0x%08x  ebp 0x%08x  esp 0x%08x\n", regs->esi, regs->edi, regs->ebp,
             esp);
-    kprintf("eip 0x%08x  eflags 0x%08x  cs 0x%04x  ds 0x%04x  es 0x%04x\n", regs->eip,
-            regs->eflags, regs->cs & 0xffff, regs->ds & 0xffff, regs->es & 0xffff);
+    kprintf("eip 0x%08x  eflags 0x%08x  cs 0x%04x  ds 0x%04x  es 0x%04x\n", regs->eip, regs->eflags,
+            regs->cs & 0xffff, regs->ds & 0xffff, regs->es & 0xffff);
 }
 
 static void print_cpu(void)
@@ -33,8 +33,8 @@ static void print_cpu(void)
 /* Where the report's calls begin: at the trap of `regs`, or at the frame of panic(). */
 struct origin {
     const struct regs *regs;
-    uint32_t           esp;
-    uint32_t           frame; /* 0: a trap */
+    uint32_t esp;
+    uint32_t frame; /* 0: a trap */
 };
 
 _Noreturn static void report(const struct origin *origin, const char *format, va_list args)
@@ -43,7 +43,7 @@ _Noreturn static void report(const struct origin *origin, const char *format, va
 _Noreturn static void report(const struct origin *origin, const char *format, va_list args)
 {
     static bool panicking;
-    char        text[256];
+    char text[256];
 
     console_take_over();
     kvsnprintf(text, sizeof(text), format, args);
@@ -85,9 +85,9 @@ __attribute__((always_inline)) static inline void read_registers(struct regs *re
 
 void panic(const char *format, ...)
 {
-    struct regs     regs = { 0 };
+    struct regs regs = { 0 };
     const uint32_t *frame = __builtin_frame_address(0);
-    va_list         args;
+    va_list args;
 
     read_registers(&regs);
     regs.ebp = frame[0]; /* the caller's */
@@ -102,7 +102,7 @@ void panic(const char *format, ...)
 void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
 {
     const struct origin origin = { regs, esp, 0 };
-    va_list             args;
+    va_list args;
 
     va_start(args, format);
     report(&origin, format, args);

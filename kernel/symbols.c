@@ -10,9 +10,9 @@ struct symbol {
     uint32_t name; /* offset into symbol_names */
 };
 
-extern const uint32_t      symbol_count;
+extern const uint32_t symbol_count;
 extern const struct symbol symbol_table[];
-extern const char          symbol_names[];
+extern const char symbol_names[];
 
 const char *symbol_name(uint32_t index, uint32_t *address)
 {

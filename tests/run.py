@@ -39,7 +39,7 @@ def run_host_tests(programs):
 
 
 def run_boot_tests(quick):
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "worksteal",
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "load",
                os.path.join(HERE, "boot")]
     if quick:
         command += ["-m", "quick"]

@@ -45,7 +45,7 @@ void console_set_line(const struct console_line *line);
 
 /* Keeps others from printing: interrupts are off between the two. Not nested. */
 uint32_t console_edit_begin(void);
-void     console_edit_end(uint32_t flags);
+void console_edit_end(uint32_t flags);
 
 /* The open line's own output. Only between begin and end. */
 void console_edit_write(const char *bytes, size_t length);

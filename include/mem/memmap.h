@@ -13,15 +13,15 @@
 /* Multiboot2's types; all others count as reserved. */
 enum memmap_type {
     MEMMAP_AVAILABLE = 1,
-    MEMMAP_RESERVED  = 2,
-    MEMMAP_ACPI      = 3, /* "reclaimable": stays reserved, the tables are read in place */
-    MEMMAP_NVS       = 4,
-    MEMMAP_BAD       = 5,
+    MEMMAP_RESERVED = 2,
+    MEMMAP_ACPI = 3, /* "reclaimable": stays reserved, the tables are read in place */
+    MEMMAP_NVS = 4,
+    MEMMAP_BAD = 5,
 };
 
 struct memmap_region {
     paddr64_t start, end; /* [start, end), never empty */
-    uint32_t  type;
+    uint32_t type;
 };
 
 /*

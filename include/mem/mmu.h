@@ -11,7 +11,7 @@
  * The address at which page tables and the page directory can be read and written. `phys` is one
  * of the kernel image's or came from pmm_alloc_frame(); nothing else is sure to be reachable.
  */
-void   *phys_to_virt(paddr_t phys);
+void *phys_to_virt(paddr_t phys);
 paddr_t virt_to_phys(const void *virt); /* the inverse; virt lies in the kernel image */
 
 /* Drops what the TLB holds of the page at `virt`. */
@@ -22,6 +22,6 @@ void mmu_enable(paddr_t directory);
 
 /* Mutual exclusion around one change of the tables. Returns what unlocking needs. */
 uint32_t mmu_lock(void);
-void     mmu_unlock(uint32_t state);
+void mmu_unlock(uint32_t state);
 
 #endif

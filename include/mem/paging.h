@@ -19,17 +19,17 @@
 #define MAX_BOOTSTRAP_TABLES 8
 
 /* Flags of a mapping; the hardware's own bits. All pages are present and the kernel's. */
-#define PAGE_WRITE         (1u << 1)
-#define PAGE_WRITE_THROUGH (1u << 3)
-#define PAGE_CACHE_DISABLE (1u << 4)
-#define PAGE_LABORATORY    (1u << 9) /* ignored by the CPU: the shell's `map` made this mapping */
-#define PAGE_FLAGS (PAGE_WRITE | PAGE_WRITE_THROUGH | PAGE_CACHE_DISABLE | PAGE_LABORATORY)
+#define PAGE_WRITE           (1u << 1)
+#define PAGE_WRITE_THROUGH   (1u << 3)
+#define PAGE_CACHE_DISABLE   (1u << 4)
+#define PAGE_LABORATORY      (1u << 9) /* ignored by the CPU: the shell's `map` made this mapping */
+#define PAGE_FLAGS           (PAGE_WRITE | PAGE_WRITE_THROUGH | PAGE_CACHE_DISABLE | PAGE_LABORATORY)
 
 struct translation {
-    bool      mapped;
-    bool      large; /* by a 4 MiB entry */
-    paddr64_t phys;  /* of the very address asked for, offset included */
-    uint32_t  flags; /* PAGE_* */
+    bool mapped;
+    bool large;     /* by a 4 MiB entry */
+    paddr64_t phys; /* of the very address asked for, offset included */
+    uint32_t flags; /* PAGE_* */
 };
 
 /*
@@ -81,7 +81,7 @@ int unmap_large_page(vaddr_t virt) MUST_CHECK;
 struct translation translate(vaddr_t virt);
 
 struct mapped_page {
-    vaddr_t            virt;
+    vaddr_t virt;
     struct translation to;
 };
 
@@ -99,12 +99,12 @@ uint32_t paging_table_frames(void);
 
 enum paging_fault {
     PAGING_SOUND,
-    PAGING_PAGE_0,       /* page 0 is mapped */
-    PAGING_ENTRY_COUNT,  /* a table's entries differ from its count */
-    PAGING_EMPTY_TABLE,  /* a table outside the identity mapping holds nothing */
-    PAGING_TABLE_COUNT,  /* tables in the directory differ from the figure */
-    PAGING_TABLE_FRAME,  /* a table is neither of the pool nor an allocated frame */
-    PAGING_IDENTITY,     /* an address of the identity mapping leads elsewhere */
+    PAGING_PAGE_0,      /* page 0 is mapped */
+    PAGING_ENTRY_COUNT, /* a table's entries differ from its count */
+    PAGING_EMPTY_TABLE, /* a table outside the identity mapping holds nothing */
+    PAGING_TABLE_COUNT, /* tables in the directory differ from the figure */
+    PAGING_TABLE_FRAME, /* a table is neither of the pool nor an allocated frame */
+    PAGING_IDENTITY,    /* an address of the identity mapping leads elsewhere */
 };
 
 /* Recounts everything. Slow: reads every table. */

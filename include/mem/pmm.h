@@ -10,12 +10,12 @@
 
 #include <types.h>
 
-struct pmm_stats { /* in frames */
+struct pmm_stats {      /* in frames */
     uint32_t total;     /* RAM that the PMM manages: reserved + allocated + free */
     uint32_t reserved;  /* occupied from the start */
     uint32_t allocated; /* handed out */
     uint32_t free;
-    uint64_t left_out;  /* bytes of available RAM that lie at or above PMM_MAX_PHYS_ADDR */
+    uint64_t left_out; /* bytes of available RAM that lie at or above PMM_MAX_PHYS_ADDR */
 };
 
 /*

@@ -11,7 +11,7 @@
 struct thread;
 
 struct mutex {
-    struct thread    *owner; /* NULL: free. Guarded by interrupts off, like the queue */
+    struct thread *owner; /* NULL: free. Guarded by interrupts off, like the queue */
     struct wait_queue waiters;
 };
 
@@ -32,7 +32,7 @@ bool mutex_try_lock(struct mutex *mutex) MUST_CHECK;
 void mutex_unlock(struct mutex *mutex);
 
 struct semaphore {
-    uint32_t          count; /* guarded by interrupts off */
+    uint32_t count; /* guarded by interrupts off */
     struct wait_queue waiters;
 };
 

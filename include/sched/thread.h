@@ -30,25 +30,25 @@ typedef int thread_function(void *arg);
 
 /* All fields are guarded by the scheduler: interrupts off. */
 struct thread {
-    uint32_t           esp; /* saved by context_switch(); its offset is known there */
-    uint32_t           id;
-    char               name[THREAD_NAME_SIZE];
-    enum thread_state  state;
-    vaddr_t            stack; /* lowest mapped address; the guard page lies below */
-    thread_function   *function;
-    void              *arg;
-    int                exit_code;
-    uint64_t           cpu_us;        /* time on the CPU, without the current stretch */
-    uint64_t           wake_time_ms;  /* sleeping or waiting with a timeout */
-    struct list        all;           /* in the list of all threads */
-    struct list        queue;         /* in the ready list or a wait queue */
-    struct list        timer;         /* in the list of sleepers; linked to itself if not there */
-    bool               interruptible; /* the wait it is in ends when it is asked to stop */
-    bool               interrupted;   /* it was asked to stop */
-    bool               timed_out;
-    bool               detached;
-    bool               stoppable; /* `kill` may ask it to stop */
-    struct wait_queue  joiners;
+    uint32_t esp; /* saved by context_switch(); its offset is known there */
+    uint32_t id;
+    char name[THREAD_NAME_SIZE];
+    enum thread_state state;
+    vaddr_t stack; /* lowest mapped address; the guard page lies below */
+    thread_function *function;
+    void *arg;
+    int exit_code;
+    uint64_t cpu_us;       /* time on the CPU, without the current stretch */
+    uint64_t wake_time_ms; /* sleeping or waiting with a timeout */
+    struct list all;       /* in the list of all threads */
+    struct list queue;     /* in the ready list or a wait queue */
+    struct list timer;     /* in the list of sleepers; linked to itself if not there */
+    bool interruptible;    /* the wait it is in ends when it is asked to stop */
+    bool interrupted;      /* it was asked to stop */
+    bool timed_out;
+    bool detached;
+    bool stoppable; /* `kill` may ask it to stop */
+    struct wait_queue joiners;
 };
 
 /*
@@ -96,12 +96,12 @@ enum thread_stop_result thread_stop(const char *id_or_name);
 void thread_set_stoppable(struct thread *thread, bool stoppable);
 
 struct thread_info {
-    uint32_t          id;
-    char              name[THREAD_NAME_SIZE];
+    uint32_t id;
+    char name[THREAD_NAME_SIZE];
     enum thread_state state;
-    uint64_t          cpu_us;
-    vaddr_t           stack;      /* lowest address */
-    uint32_t          stack_used; /* bytes between the saved stack pointer and the stack's end */
+    uint64_t cpu_us;
+    vaddr_t stack;       /* lowest address */
+    uint32_t stack_used; /* bytes between the saved stack pointer and the stack's end */
 };
 
 /* The first thread with an id of at least `id`; false when there is none. */

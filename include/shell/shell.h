@@ -26,7 +26,7 @@ struct shell_command {
     const char *example; /* a line that shows it at work */
     enum shell_result (*run)(int argc, char **argv);
     shell_candidates *candidates; /* NULL: arguments are not completed */
-    bool              background; /* `NAME ... &` runs it in a thread of its own */
+    bool background;              /* `NAME ... &` runs it in a thread of its own */
 };
 
 #define SHELL_COMMAND_ENTRY(id, ...)                                                               \

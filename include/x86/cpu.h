@@ -7,8 +7,8 @@
 
 #include <types.h>
 
-#define CR0_WP (1u << 16) /* read-only pages hold for the kernel too */
-#define CR0_PG (1u << 31)
+#define CR0_WP   (1u << 16) /* read-only pages hold for the kernel too */
+#define CR0_PG   (1u << 31)
 
 #define CR4_PSE  (1u << 4)
 #define CR4_UMIP (1u << 11)
@@ -16,19 +16,19 @@
 #define CR4_SMAP (1u << 21)
 
 struct cpu {
-    bool     has_cpuid;
-    bool     has_cr4;
-    bool     has_tsc;
-    bool     has_msr;
-    bool     has_pse;
-    bool     has_pse36;
-    bool     has_pat;
-    bool     has_efer;
-    bool     smep, smap, umip;      /* turned on */
+    bool has_cpuid;
+    bool has_cr4;
+    bool has_tsc;
+    bool has_msr;
+    bool has_pse;
+    bool has_pse36;
+    bool has_pat;
+    bool has_efer;
+    bool smep, smap, umip;          /* turned on */
     uint32_t physical_address_bits; /* 32 where the CPU does not say */
     uint32_t family, model, stepping;
-    char     vendor[13];
-    char     brand[49]; /* empty where the CPU has none */
+    char vendor[13];
+    char brand[49]; /* empty where the CPU has none */
 };
 
 extern struct cpu cpu;

@@ -28,8 +28,8 @@ bool irq_active(void);
 
 struct irq_info {
     const char *name; /* NULL: no handler */
-    uint64_t    count;
-    uint64_t    spurious; /* interrupts that the PIC could not name any more; lines 7 and 15 only */
+    uint64_t count;
+    uint64_t spurious; /* interrupts that the PIC could not name any more; lines 7 and 15 only */
 };
 
 /* line: 0 to 15. */

@@ -17,14 +17,14 @@
 #define CHUNK     256u
 
 /* Room that an edit or a message with the open line around it may need at most. */
-#define RESERVE (RING_SIZE / 2)
+#define RESERVE   (RING_SIZE / 2)
 
 static struct console *consoles;
 
-static char     ring[RING_SIZE];
+static char ring[RING_SIZE];
 static uint32_t head, tail; /* written up to head, drained up to tail; guarded by interrupts off */
-static bool     draining;
-static bool     taken_over;
+static bool draining;
+static bool taken_over;
 static uint32_t dropped; /* bytes that found no room, because an interrupt handler cannot wait */
 
 static const struct console_line *open_line;
@@ -79,7 +79,7 @@ static size_t take_chunk(char *chunk)
 /* Writes what the ring holds, unless somebody else is at it. */
 static void drain(void)
 {
-    char     chunk[CHUNK];
+    char chunk[CHUNK];
     uint32_t flags = interrupts_save();
 
     while (!draining && tail != head) {
@@ -168,7 +168,7 @@ void console_take_over(void)
     interrupts_disable();
     taken_over = true;
     while (!waiting_written) {
-        char   chunk[CHUNK];
+        char chunk[CHUNK];
         size_t length = take_chunk(chunk);
         waiting_written = length == 0;
         write_to_devices(chunk, length);

@@ -16,20 +16,20 @@
 #include <x86/io.h>
 
 /* Powers of two. */
-#define SERIAL_RING 8192u
-#define EVENT_RING  256u
-#define KEY_QUEUE   4096u
+#define SERIAL_RING  8192u
+#define EVENT_RING   256u
+#define KEY_QUEUE    4096u
 
 #define SCROLL_LINES 12
 
 static struct {
-    uint8_t  bytes[SERIAL_RING];
+    uint8_t bytes[SERIAL_RING];
     uint32_t head, tail;
 } serial;
 
 static struct {
     struct key_event events[EVENT_RING];
-    uint32_t         head, tail;
+    uint32_t head, tail;
 } events;
 
 static struct {
@@ -37,14 +37,14 @@ static struct {
     uint32_t head, tail;
 } queue;
 
-static struct wait_queue       decoder_waits = { LIST_INITIALIZER(decoder_waits.threads) };
-static struct wait_queue       reader_waits = { LIST_INITIALIZER(reader_waits.threads) };
-static struct thread          *foreground;
-static uint32_t                lost;
+static struct wait_queue decoder_waits = { LIST_INITIALIZER(decoder_waits.threads) };
+static struct wait_queue reader_waits = { LIST_INITIALIZER(reader_waits.threads) };
+static struct thread *foreground;
+static uint32_t lost;
 static struct keyboard_device *devices;
-static bool                    leds_changed;
+static bool leds_changed;
 
-static struct keyboard     keyboard;
+static struct keyboard keyboard;
 static struct ansi_decoder ansi;
 
 /* ---- Interrupt handlers' side ---- */
@@ -125,7 +125,7 @@ static enum source take(struct key_event *event, uint8_t *byte)
 static void update_leds(void)
 {
     static uint8_t shown = 0xff;
-    uint8_t        leds = keyboard_leds(&keyboard);
+    uint8_t leds = keyboard_leds(&keyboard);
 
     if (leds == shown && !leds_changed)
         return;
@@ -146,10 +146,10 @@ static uint32_t decode(struct key_event event)
 static int input_thread(void *arg UNUSED)
 {
     struct key_event event;
-    uint8_t          byte;
+    uint8_t byte;
 
     for (;;) {
-        uint32_t    flags = interrupts_save();
+        uint32_t flags = interrupts_save();
         enum source source = take(&event, &byte);
         if (source == SOURCE_NONE && !leds_changed)
             wait_queue_wait(&decoder_waits, WAIT_UNINTERRUPTIBLE, 0);

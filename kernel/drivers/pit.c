@@ -12,25 +12,25 @@
 #include <x86/io.h>
 #include <x86/irq.h>
 
-#define PORT_COUNTER 0x40
-#define PORT_COMMAND 0x43
-#define PORT_PIC     0x20
+#define PORT_COUNTER           0x40
+#define PORT_COMMAND           0x43
+#define PORT_PIC               0x20
 
 #define COMMAND_RATE_GENERATOR 0x34 /* channel 0, low byte then high byte, mode 2 */
 #define COMMAND_LATCH          0x00 /* channel 0 */
 #define PIC_READ_REQUESTS      0x0a
 
-#define HZ      1193182u
-#define DIVISOR 11932u /* 99.998 Hz */
+#define HZ                     1193182u
+#define DIVISOR                11932u /* 99.998 Hz */
 
 _Static_assert((HZ + 50) / 100 == DIVISOR, "a tick is PIT_TICK_MS");
 
 /* A counter that shows the same value this often stands still: one count takes under 1 us. */
 #define MAX_SAME_READS 10000u
 
-static uint64_t ticks;     /* guarded by interrupts off, like last_us */
+static uint64_t ticks; /* guarded by interrupts off, like last_us */
 static uint64_t last_us;
-static bool     works;
+static bool works;
 
 /* Counts since the last wrap: 0 to DIVISOR - 1. Interrupts must be off. */
 static uint32_t read_elapsed(void)

@@ -5,16 +5,16 @@
 #include <x86/io.h>
 
 /* The power management port of QEMU's pc and q35, and of older QEMU and Bochs. */
-#define PORT_PM_QEMU  0x604
-#define PORT_PM_BOCHS 0xb004
-#define PM_SLEEP_S5   0x2000 /* SLP_EN, sleep type 0 */
+#define PORT_PM_QEMU         0x604
+#define PORT_PM_BOCHS        0xb004
+#define PM_SLEEP_S5          0x2000 /* SLP_EN, sleep type 0 */
 
-#define PORT_DEBUG_EXIT 0xf4 /* QEMU's isa-debug-exit */
+#define PORT_DEBUG_EXIT      0xf4 /* QEMU's isa-debug-exit */
 
-#define PORT_KEYBOARD_STATUS  0x64
-#define KEYBOARD_INPUT_FULL   0x02
-#define KEYBOARD_PULSE_RESET  0xfe
-#define MAX_POLLS             100000u
+#define PORT_KEYBOARD_STATUS 0x64
+#define KEYBOARD_INPUT_FULL  0x02
+#define KEYBOARD_PULSE_RESET 0xfe
+#define MAX_POLLS            100000u
 
 static bool selftest;
 

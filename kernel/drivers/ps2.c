@@ -15,47 +15,47 @@
 #include <x86/io.h>
 #include <x86/irq.h>
 
-#define PORT_DATA    0x60
-#define PORT_STATUS  0x64 /* reading */
-#define PORT_COMMAND 0x64 /* writing */
+#define PORT_DATA               0x60
+#define PORT_STATUS             0x64 /* reading */
+#define PORT_COMMAND            0x64 /* writing */
 
-#define STATUS_OUTPUT_FULL 0x01 /* a byte for us */
-#define STATUS_INPUT_FULL  0x02 /* ours was not taken yet */
-#define STATUS_SECOND_PORT 0x20 /* the byte is the mouse's */
+#define STATUS_OUTPUT_FULL      0x01 /* a byte for us */
+#define STATUS_INPUT_FULL       0x02 /* ours was not taken yet */
+#define STATUS_SECOND_PORT      0x20 /* the byte is the mouse's */
 
-#define COMMAND_READ_CONFIG    0x20
-#define COMMAND_WRITE_CONFIG   0x60
-#define COMMAND_DISABLE_SECOND 0xa7
-#define COMMAND_SELF_TEST      0xaa
-#define COMMAND_TEST_FIRST     0xab
-#define COMMAND_DISABLE_FIRST  0xad
-#define COMMAND_ENABLE_FIRST   0xae
+#define COMMAND_READ_CONFIG     0x20
+#define COMMAND_WRITE_CONFIG    0x60
+#define COMMAND_DISABLE_SECOND  0xa7
+#define COMMAND_SELF_TEST       0xaa
+#define COMMAND_TEST_FIRST      0xab
+#define COMMAND_DISABLE_FIRST   0xad
+#define COMMAND_ENABLE_FIRST    0xae
 
 #define CONFIG_FIRST_INTERRUPT  0x01
 #define CONFIG_SECOND_INTERRUPT 0x02
 #define CONFIG_FIRST_DISABLED   0x10
 #define CONFIG_TRANSLATE        0x40
 
-#define SELF_TEST_PASSED 0x55
-#define PORT_TEST_PASSED 0x00
+#define SELF_TEST_PASSED        0x55
+#define PORT_TEST_PASSED        0x00
 
-#define KEYBOARD_SET_LEDS    0xed
-#define KEYBOARD_ENABLE_SCAN 0xf4
-#define KEYBOARD_RESET       0xff
-#define KEYBOARD_ACK         0xfa
-#define KEYBOARD_RESEND      0xfe
-#define KEYBOARD_PASSED      0xaa
+#define KEYBOARD_SET_LEDS       0xed
+#define KEYBOARD_ENABLE_SCAN    0xf4
+#define KEYBOARD_RESET          0xff
+#define KEYBOARD_ACK            0xfa
+#define KEYBOARD_RESEND         0xfe
+#define KEYBOARD_PASSED         0xaa
 
 /* How long to wait, in steps of STEP_US. A keyboard's own test may take most of a second. */
-#define STEP_US          50u
-#define STEPS_COMMAND    (100u * 1000 / STEP_US)
-#define STEPS_RESET      (1000u * 1000 / STEP_US)
-#define STEPS_ACK        (25u * 1000 / STEP_US)
-#define MAX_STALE_BYTES  256u
+#define STEP_US                 50u
+#define STEPS_COMMAND           (100u * 1000 / STEP_US)
+#define STEPS_RESET             (1000u * 1000 / STEP_US)
+#define STEPS_ACK               (25u * 1000 / STEP_US)
+#define MAX_STALE_BYTES         256u
 
 static struct scancode_decoder decoder;
-static volatile uint8_t        answer; /* the keyboard's last ACK or RESEND; 0: none since asked */
-static volatile bool           asked;
+static volatile uint8_t answer; /* the keyboard's last ACK or RESEND; 0: none since asked */
+static volatile bool asked;
 
 static bool wait_input_empty(void)
 {
@@ -119,7 +119,8 @@ static const char *init_controller(uint8_t *config)
     if (!ask(COMMAND_READ_CONFIG, config))
         return "it does not answer";
 
-    *config &= (uint8_t)~(CONFIG_FIRST_INTERRUPT | CONFIG_SECOND_INTERRUPT | CONFIG_FIRST_DISABLED);
+    *config &=
+        (uint8_t) ~(CONFIG_FIRST_INTERRUPT | CONFIG_SECOND_INTERRUPT | CONFIG_FIRST_DISABLED);
     *config |= CONFIG_TRANSLATE;
     if (!ask(COMMAND_SELF_TEST, &reply) || reply != SELF_TEST_PASSED)
         return "its self-test failed";
@@ -158,7 +159,7 @@ static bool init_keyboard(void)
 static void interrupt(void)
 {
     struct key_event event;
-    uint8_t          status = inb(PORT_STATUS);
+    uint8_t status = inb(PORT_STATUS);
 
     if (!(status & STATUS_OUTPUT_FULL))
         return;
@@ -195,7 +196,7 @@ static struct keyboard_device device = { .name = "PS/2", .set_leds = set_leds };
 
 void ps2_init(void)
 {
-    uint8_t     config = 0;
+    uint8_t config = 0;
     const char *wrong = init_controller(&config);
 
     if (wrong != NULL) {

@@ -1,8 +1,8 @@
 /*
  * The 16550 UART at COM1.
  *
- * Sending polls, with a bound: a device that stops taking bytes is given up on, so that the screen
- * goes on without it. Receiving is by interrupt.
+ * Sending polls, with a bound: when the device has not taken a byte for seconds, bytes are dropped,
+ * so that the screen goes on without it, until it takes one again. Receiving is by interrupt.
  *
  * Source: National Semiconductor PC16550D data sheet, "Registers".
  */
@@ -12,34 +12,39 @@
 #include <x86/io.h>
 #include <x86/irq.h>
 
-#define COM1 0x3f8
+#define COM1                 0x3f8
 
-#define REG_DATA              (COM1 + 0) /* divisor low byte while LCR_DIVISOR is set */
-#define REG_INTERRUPT_ENABLE  (COM1 + 1) /* divisor high byte, likewise */
-#define REG_FIFO_CONTROL      (COM1 + 2)
-#define REG_LINE_CONTROL      (COM1 + 3)
-#define REG_MODEM_CONTROL     (COM1 + 4)
-#define REG_LINE_STATUS       (COM1 + 5)
+#define REG_DATA             (COM1 + 0) /* divisor low byte while LCR_DIVISOR is set */
+#define REG_INTERRUPT_ENABLE (COM1 + 1) /* divisor high byte, likewise */
+#define REG_FIFO_CONTROL     (COM1 + 2)
+#define REG_LINE_CONTROL     (COM1 + 3)
+#define REG_MODEM_CONTROL    (COM1 + 4)
+#define REG_LINE_STATUS      (COM1 + 5)
 
-#define IER_RECEIVED   0x01
-#define FCR_ENABLE_CLEAR 0x87 /* FIFOs on and cleared, interrupt at 8 bytes or a pause */
-#define LCR_8N1        0x03
-#define LCR_DIVISOR    0x80
-#define MCR_READY      0x0b /* DTR, RTS, and OUT2, which lets the interrupt through */
-#define MCR_LOOPBACK   0x1e /* RTS, OUT1, OUT2, loopback */
-#define LSR_RECEIVED   0x01
-#define LSR_SEND_EMPTY 0x20
+#define IER_RECEIVED         0x01
+#define FCR_ENABLE_CLEAR     0x87 /* FIFOs on and cleared, interrupt at 8 bytes or a pause */
+#define LCR_8N1              0x03
+#define LCR_DIVISOR          0x80
+#define MCR_READY            0x0b /* DTR, RTS, and OUT2, which lets the interrupt through */
+#define MCR_LOOPBACK         0x1e /* RTS, OUT1, OUT2, loopback */
+#define LSR_RECEIVED         0x01
+#define LSR_SEND_EMPTY       0x20
 
-#define DIVISOR_115200 1
+#define DIVISOR_115200       1
 
-/* A byte takes 87 us on the wire; a status read takes about 1 us, or much less under emulation. */
-#define MAX_POLLS 200000u
+/*
+ * A byte takes 87 us on the wire, a status read about 1 us. An emulator's line may stand still for
+ * longer, while nobody reads its other end.
+ */
+#define POLLS_LOOPBACK       200000u
+#define POLLS_SEND           10000000u
 
 static bool present;
+static bool stalled; /* the last byte was dropped: try the next only once */
 
-static bool wait_for(uint8_t status)
+static bool wait_for(uint8_t status, uint32_t polls)
 {
-    for (uint32_t polls = 0; polls < MAX_POLLS; polls++) {
+    while (polls-- > 0) {
         uint8_t now = inb(REG_LINE_STATUS);
         if (now == 0xff)
             return false; /* nothing answers at this port */
@@ -51,10 +56,8 @@ static bool wait_for(uint8_t status)
 
 static void send(uint8_t byte)
 {
-    if (!present)
-        return;
-    present = wait_for(LSR_SEND_EMPTY);
-    if (present)
+    stalled = !wait_for(LSR_SEND_EMPTY, stalled ? 1 : POLLS_SEND);
+    if (!stalled)
         outb(REG_DATA, byte);
 }
 
@@ -74,7 +77,7 @@ static bool loopback_works(void)
 {
     outb(REG_MODEM_CONTROL, MCR_LOOPBACK);
     outb(REG_DATA, 0xae);
-    return wait_for(LSR_RECEIVED) && inb(REG_DATA) == 0xae;
+    return wait_for(LSR_RECEIVED, POLLS_LOOPBACK) && inb(REG_DATA) == 0xae;
 }
 
 bool serial_init(void)

@@ -19,13 +19,13 @@
 #define CURSOR_SHAPE  0x0e /* an underline: scan lines 14 and 15 */
 
 /* The mode that GRUB and every BIOS leave. */
-#define COLUMNS    80u
-#define ROWS       25u
-#define SCROLLBACK 200u
+#define COLUMNS       80u
+#define ROWS          25u
+#define SCROLLBACK    200u
 
-static struct terminal      terminal;
+static struct terminal terminal;
 static struct terminal_cell cells[TERMINAL_CELLS(COLUMNS, ROWS, SCROLLBACK)];
-static volatile uint16_t   *video;
+static volatile uint16_t *video;
 
 static void write_crtc(uint8_t index, uint8_t value)
 {
@@ -77,7 +77,9 @@ static void vga_scroll(int lines)
     interrupts_restore(flags);
 }
 
-static struct console vga_console = { .name = "VGA text", .write = vga_write, .scroll = vga_scroll };
+static struct console vga_console = { .name = "VGA text",
+                                      .write = vga_write,
+                                      .scroll = vga_scroll };
 
 bool vga_text_init(paddr_t phys, uint32_t columns, uint32_t rows)
 {

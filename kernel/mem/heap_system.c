@@ -12,7 +12,7 @@
 #include <x86/irq.h>
 
 static struct spinlock structure_lock;
-static struct mutex    grow_mutex = MUTEX_INITIALIZER(grow_mutex);
+static struct mutex grow_mutex = MUTEX_INITIALIZER(grow_mutex);
 
 bool heap_system_map(vaddr_t page)
 {
@@ -30,7 +30,7 @@ bool heap_system_map(vaddr_t page)
 void heap_system_unmap(vaddr_t page)
 {
     struct translation mapping = translate(page);
-    int                error = unmap_page(page);
+    int error = unmap_page(page);
 
     ASSERT(error == OK);
     pmm_free_frame((paddr_t)mapping.phys);

@@ -73,7 +73,7 @@ uint64_t memmap_enter(const struct memmap_source *source, struct frames *frames)
 {
     struct memmap_region region;
     struct memmap_frames range;
-    uint64_t             left_out = 0;
+    uint64_t left_out = 0;
 
     source->rewind(source->context);
     while (source->next(source->context, &region)) {

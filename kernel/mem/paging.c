@@ -13,25 +13,25 @@
 #include <mem/pmm.h>
 #include <panic.h>
 
-#define ENTRIES 1024u
+#define ENTRIES          1024u
 
-#define ENTRY_PRESENT (1u << 0)
-#define ENTRY_LARGE   (1u << 7)
+#define ENTRY_PRESENT    (1u << 0)
+#define ENTRY_LARGE      (1u << 7)
 
-#define LARGE_PHYS_END      (1ull << 40) /* PSE-36 gives 40 address bits at most */
-#define LARGE_HIGH_SHIFT    13           /* entry bits 20:13 are address bits 39:32 */
-#define LARGE_HIGH_MASK     0xffu
-#define LARGE_LOW_MASK      0xffc00000u
+#define LARGE_PHYS_END   (1ull << 40) /* PSE-36 gives 40 address bits at most */
+#define LARGE_HIGH_SHIFT 13           /* entry bits 20:13 are address bits 39:32 */
+#define LARGE_HIGH_MASK  0xffu
+#define LARGE_LOW_MASK   0xffc00000u
 
 typedef uint32_t entry_t;
 
-static entry_t  directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static entry_t  pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static bool     pool_used[MAX_BOOTSTRAP_TABLES];
+static entry_t directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+static entry_t pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+static bool pool_used[MAX_BOOTSTRAP_TABLES];
 static uint16_t table_entries[ENTRIES];
 static uint32_t tables; /* in the directory */
-static paddr_t  identity_end;
-static bool     enabled;
+static paddr_t identity_end;
+static bool enabled;
 
 static uint32_t directory_index(vaddr_t virt)
 {
@@ -164,7 +164,7 @@ int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
         return ERR_RANGE;
 
     uint32_t state = mmu_lock();
-    int      error = map_locked(virt, phys, flags);
+    int error = map_locked(virt, phys, flags);
     mmu_unlock(state);
     return error;
 }
@@ -175,7 +175,7 @@ int unmap_page(vaddr_t virt)
         return ERR_UNALIGNED;
 
     uint32_t state = mmu_lock();
-    int      error = unmap_locked(virt);
+    int error = unmap_locked(virt);
     mmu_unlock(state);
     return error;
 }
@@ -233,7 +233,7 @@ int map_large_page(vaddr_t virt, paddr64_t phys, uint32_t flags)
 
     uint32_t state = mmu_lock();
     entry_t *entry = &directory[directory_index(virt)];
-    bool     free = !(*entry & ENTRY_PRESENT);
+    bool free = !(*entry & ENTRY_PRESENT);
     if (free) {
         *entry = (uint32_t)(phys & LARGE_LOW_MASK) |
                  (uint32_t)(phys >> 32 & LARGE_HIGH_MASK) << LARGE_HIGH_SHIFT | flags |
@@ -251,7 +251,7 @@ int unmap_large_page(vaddr_t virt)
 
     uint32_t state = mmu_lock();
     entry_t *entry = &directory[directory_index(virt)];
-    bool     mapped = (*entry & ENTRY_PRESENT) && (*entry & ENTRY_LARGE);
+    bool mapped = (*entry & ENTRY_PRESENT) && (*entry & ENTRY_LARGE);
     if (mapped) {
         *entry = 0;
         mmu_invalidate_page(virt);
@@ -272,7 +272,7 @@ struct translation translate(vaddr_t virt)
     struct translation result = { false, false, 0, 0 };
 
     uint32_t state = mmu_lock();
-    entry_t  large = directory[directory_index(virt)];
+    entry_t large = directory[directory_index(virt)];
     entry_t *entry = find_entry(virt);
     if ((large & ENTRY_PRESENT) && (large & ENTRY_LARGE))
         result = translate_large(large, virt);
@@ -350,8 +350,8 @@ uint32_t paging_table_frames(void)
 static enum paging_fault validate_table(uint32_t index)
 {
     const entry_t *table = table_at(index);
-    paddr_t        phys = directory[index] & PAGE_MASK;
-    uint32_t       present = 0;
+    paddr_t phys = directory[index] & PAGE_MASK;
+    uint32_t present = 0;
 
     for (uint32_t i = 0; i < ENTRIES; i++) {
         paddr_t page = index * LARGE_PAGE_SIZE + i * PAGE_SIZE;
@@ -390,7 +390,7 @@ static enum paging_fault validate_locked(void)
 
 enum paging_fault paging_validate(void)
 {
-    uint32_t          state = mmu_lock();
+    uint32_t state = mmu_lock();
     enum paging_fault fault = validate_locked();
     mmu_unlock(state);
     return fault;

@@ -17,9 +17,9 @@
  */
 #define MIN_FREE_FRAMES 64u
 
-static struct frames   frames; /* guarded by `lock` */
+static struct frames frames; /* guarded by `lock` */
 static struct spinlock lock;
-static uint64_t        left_out;
+static uint64_t left_out;
 
 /* Every frame that [start, end) touches. Modules may lie anywhere below 4 GiB: 64-bit sums. */
 static void reserve(paddr64_t start, paddr64_t end)
@@ -34,8 +34,8 @@ static void reserve(paddr64_t start, paddr64_t end)
 
 static void reserve_what_is_occupied(void)
 {
-    struct multiboot2_walk        walk = { 0, 0 };
-    struct multiboot2_module      module;
+    struct multiboot2_walk walk = { 0, 0 };
+    struct multiboot2_module module;
     struct multiboot2_framebuffer fb;
 
     reserve(0, LOW_MEMORY_END);
@@ -108,7 +108,7 @@ paddr_t pmm_alloc_frame_high(void)
 void pmm_free_frame(paddr_t phys)
 {
     uint32_t flags = spin_lock(&lock);
-    bool     freed = phys % PAGE_SIZE == 0 && frames_free(&frames, phys / PAGE_SIZE);
+    bool freed = phys % PAGE_SIZE == 0 && frames_free(&frames, phys / PAGE_SIZE);
     spin_unlock(&lock, flags);
     if (!freed)
         panic("pmm_free_frame: 0x%08x is not an allocated frame", phys);
@@ -117,14 +117,14 @@ void pmm_free_frame(paddr_t phys)
 bool pmm_is_allocated(paddr_t phys)
 {
     uint32_t flags = spin_lock(&lock);
-    bool     allocated = frames_state(&frames, phys / PAGE_SIZE) == FRAME_ALLOCATED;
+    bool allocated = frames_state(&frames, phys / PAGE_SIZE) == FRAME_ALLOCATED;
     spin_unlock(&lock, flags);
     return allocated;
 }
 
 struct pmm_stats pmm_get_stats(void)
 {
-    uint32_t         flags = spin_lock(&lock);
+    uint32_t flags = spin_lock(&lock);
     struct pmm_stats stats = {
         .total = frames.total,
         .reserved = frames.reserved,
@@ -150,7 +150,7 @@ void pmm_dump_stats(void)
 
 const char *pmm_validate(void)
 {
-    uint32_t          flags = spin_lock(&lock);
+    uint32_t flags = spin_lock(&lock);
     enum frames_fault fault = frames_validate(&frames);
     spin_unlock(&lock, flags);
 

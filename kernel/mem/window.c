@@ -16,12 +16,12 @@
 struct window {
     vaddr_t start, end; /* [start, end), multiples of the page size */
     vaddr_t address;    /* of the first byte that was asked for: the window's name */
-    bool    large;
+    bool large;
 };
 
 static struct window windows[WINDOWS_MAX]; /* in address order */
-static uint32_t      window_count;
-static paddr64_t     large_end; /* large pages reach below this; 0: there are none */
+static uint32_t window_count;
+static paddr64_t large_end; /* large pages reach below this; 0: there are none */
 
 void window_init(uint32_t pse36_address_bits)
 {
@@ -55,7 +55,7 @@ static vaddr_t round_to(vaddr_t address, uint32_t alignment)
  */
 static struct window *take(uint32_t size, uint32_t alignment, uint32_t offset)
 {
-    vaddr_t  start = WINDOWS_BASE;
+    vaddr_t start = WINDOWS_BASE;
     uint32_t i = 0;
 
     if (window_count == WINDOWS_MAX || size > WINDOWS_END - WINDOWS_BASE)
@@ -70,8 +70,8 @@ static struct window *take(uint32_t size, uint32_t alignment, uint32_t offset)
     for (uint32_t j = window_count; j > i; j--)
         windows[j] = windows[j - 1];
     window_count++;
-    windows[i] = (struct window){ start, start + size, start + offset,
-                                  alignment == LARGE_PAGE_SIZE };
+    windows[i] =
+        (struct window){ start, start + size, start + offset, alignment == LARGE_PAGE_SIZE };
     return &windows[i];
 }
 
@@ -86,7 +86,7 @@ static struct window take_locked(uint32_t size, uint32_t alignment, uint32_t off
 {
     struct window copy = { 0, 0, 0, false };
 
-    uint32_t       state = mmu_lock();
+    uint32_t state = mmu_lock();
     struct window *window = take(size, alignment, offset);
     if (window != NULL)
         copy = *window;
@@ -136,8 +136,8 @@ static int map_large(const struct window *window, paddr64_t phys, uint32_t flags
 void *map_window(paddr64_t phys, uint32_t length, enum window_type type)
 {
     paddr64_t end = phys + length;
-    bool      large = end > FOUR_GIB;
-    uint32_t  page = large ? LARGE_PAGE_SIZE : PAGE_SIZE;
+    bool large = end > FOUR_GIB;
+    uint32_t page = large ? LARGE_PAGE_SIZE : PAGE_SIZE;
 
     if (length == 0 || end < phys || (large && end > large_end))
         return NULL;

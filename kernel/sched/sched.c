@@ -17,15 +17,15 @@
 
 struct list sched_all = LIST_INITIALIZER(sched_all);
 
-static struct list    ready = LIST_INITIALIZER(ready);
-static struct list    sleepers = LIST_INITIALIZER(sleepers); /* earliest first */
-static struct list    dead = LIST_INITIALIZER(dead);         /* detached threads to be freed */
+static struct list ready = LIST_INITIALIZER(ready);
+static struct list sleepers = LIST_INITIALIZER(sleepers); /* earliest first */
+static struct list dead = LIST_INITIALIZER(dead);         /* detached threads to be freed */
 static struct semaphore dead_count;
-static struct thread  idle = { .name = "idle", .state = THREAD_RUNNING };
+static struct thread idle = { .name = "idle", .state = THREAD_RUNNING };
 static struct thread *current = &idle;
-static bool           running;
-static bool           switch_wanted; /* at the end of this interrupt */
-static uint64_t       stretch_start; /* when the current thread got the CPU, in us */
+static bool running;
+static bool switch_wanted;     /* at the end of this interrupt */
+static uint64_t stretch_start; /* when the current thread got the CPU, in us */
 
 struct thread *thread_current(void)
 {
@@ -92,7 +92,7 @@ void sched_tick(uint64_t now_ms)
 {
     struct thread *thread, *following;
 
-    LIST_FOR_EACH_ENTRY_SAFE (thread, following, &sleepers, timer) {
+    LIST_FOR_EACH_ENTRY_SAFE(thread, following, &sleepers, timer) {
         if (thread->wake_time_ms > now_ms)
             break;
         thread->timed_out = true;
@@ -108,7 +108,7 @@ static void add_sleeper(struct thread *thread, uint32_t ms)
 
     /* A tick may be about to come: one more makes the sleep at least as long as asked for. */
     thread->wake_time_ms = pit_uptime_ms() + ms + PIT_TICK_MS;
-    LIST_FOR_EACH_ENTRY (other, &sleepers, timer) {
+    LIST_FOR_EACH_ENTRY(other, &sleepers, timer) {
         if (other->wake_time_ms > thread->wake_time_ms)
             break;
     }
@@ -196,7 +196,7 @@ static int reaper(void *arg UNUSED)
     for (;;) {
         semaphore_wait(&dead_count, WAIT_UNINTERRUPTIBLE);
 
-        uint32_t     flags = interrupts_save();
+        uint32_t flags = interrupts_save();
         struct list *node = list_pop_front(&dead);
         interrupts_restore(flags);
         thread_free(LIST_ENTRY(node, struct thread, queue));

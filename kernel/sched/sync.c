@@ -28,7 +28,7 @@ void mutex_lock(struct mutex *mutex)
 bool mutex_try_lock(struct mutex *mutex)
 {
     uint32_t flags = interrupts_save();
-    bool     free = mutex->owner == NULL;
+    bool free = mutex->owner == NULL;
     if (free)
         mutex->owner = thread_current();
     interrupts_restore(flags);

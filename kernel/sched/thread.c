@@ -21,9 +21,9 @@
 #define SLOTS       1024u
 #define STACK_PAGES (STACK_SIZE / PAGE_SIZE)
 
-_Static_assert(SLOTS * STACK_SLOT_SIZE <= STACKS_END - STACKS_BASE, "the slots fit the window");
+_Static_assert(STACKS_END - STACKS_BASE >= SLOTS * STACK_SLOT_SIZE, "the slots fit the window");
 
-static bool     slot_used[SLOTS]; /* guarded by interrupts off */
+static bool slot_used[SLOTS]; /* guarded by interrupts off */
 static uint32_t next_id = 1;
 
 /* ---- Stacks ---- */
@@ -37,7 +37,7 @@ static void unmap_stack(vaddr_t stack, uint32_t pages)
 {
     for (uint32_t i = 0; i < pages; i++) {
         struct translation page = translate(stack + i * PAGE_SIZE);
-        int                error = unmap_page(stack + i * PAGE_SIZE);
+        int error = unmap_page(stack + i * PAGE_SIZE);
         ASSERT(error == OK);
         pmm_free_frame((paddr_t)page.phys);
     }
@@ -101,7 +101,7 @@ static uint32_t first_esp(vaddr_t stack)
 struct thread *thread_create(const char *name, thread_function *function, void *arg)
 {
     struct thread *thread = kcalloc(1, sizeof(*thread));
-    vaddr_t        stack = thread != NULL ? alloc_stack() : 0;
+    vaddr_t stack = thread != NULL ? alloc_stack() : 0;
 
     if (stack == 0) {
         kfree(thread);
@@ -205,12 +205,12 @@ void thread_set_stoppable(struct thread *thread, bool stoppable)
 enum thread_stop_result thread_stop(const char *id_or_name)
 {
     enum thread_stop_result result = THREAD_STOP_UNKNOWN;
-    struct thread          *thread;
-    uint32_t                id;
-    bool                    by_id = parse_decimal(id_or_name, &id);
+    struct thread *thread;
+    uint32_t id;
+    bool by_id = parse_decimal(id_or_name, &id);
 
     uint32_t flags = interrupts_save();
-    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+    LIST_FOR_EACH_ENTRY(thread, &sched_all, all) {
         if (by_id ? thread->id != id : strcmp(thread->name, id_or_name) != 0)
             continue;
         result = thread->stoppable ? THREAD_STOP_ASKED : THREAD_STOP_REFUSED;
@@ -230,7 +230,7 @@ bool thread_next(uint32_t id, struct thread_info *info)
     struct thread *thread;
 
     uint32_t flags = interrupts_save();
-    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+    LIST_FOR_EACH_ENTRY(thread, &sched_all, all) {
         if (thread->id < id)
             continue;
         uint32_t esp = thread == thread_current() ? (uint32_t)(uintptr_t)__builtin_frame_address(0)
@@ -267,13 +267,13 @@ const char *thread_state_text(enum thread_state state)
 const char *thread_of_guard_page(vaddr_t address)
 {
     const struct thread *thread;
-    vaddr_t              boot_guard = (vaddr_t)_boot_stack_guard;
+    vaddr_t boot_guard = (vaddr_t)_boot_stack_guard;
 
     if (address >= boot_guard && address < boot_guard + PAGE_SIZE)
         return "idle (the boot stack)";
     if (address < STACKS_BASE || address >= STACKS_END)
         return NULL;
-    LIST_FOR_EACH_ENTRY (thread, &sched_all, all) {
+    LIST_FOR_EACH_ENTRY(thread, &sched_all, all) {
         if (address >= thread->stack - PAGE_SIZE && address < thread->stack)
             return thread->name;
     }

@@ -30,10 +30,10 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
         return SHELL_USAGE;
 
     /* All figures of the same moment. */
-    uint32_t          flags = interrupts_save();
-    struct pmm_stats  pmm = pmm_get_stats();
+    uint32_t flags = interrupts_save();
+    struct pmm_stats pmm = pmm_get_stats();
     struct heap_stats heap = heap_get_stats();
-    uint32_t          tables = paging_table_frames();
+    uint32_t tables = paging_table_frames();
     interrupts_restore(flags);
 
     uint32_t frame_kb = PAGE_SIZE / KIB;
@@ -46,7 +46,7 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
     print_kb("HeapFree", heap.total / KIB - kb_up(heap.used));
     print_kb("HeapPeak", kb_up(heap.peak));
     print_kb("HeapLargestFree", heap.largest_free / KIB);
-    kprintf("HeapBlocks: %12zu\nHeapAllocs: %12llu\nHeapFrees: %13llu\n", heap.blocks, heap.allocs,
+    kprintf("HeapBlocks: %13zu\nHeapAllocs: %13llu\nHeapFrees: %14llu\n", heap.blocks, heap.allocs,
             heap.frees);
     return SHELL_OK;
 }
@@ -73,7 +73,7 @@ static bool crc_of_range(paddr_t start, paddr_t end, uint32_t *crc)
 {
     *crc = 0;
     for (paddr_t at = start; at < end && !thread_interrupted();) {
-        uint32_t    length = end - at < CRC_STEP ? end - at : CRC_STEP;
+        uint32_t length = end - at < CRC_STEP ? end - at : CRC_STEP;
         const void *window = map_window(at, length, WINDOW_MEMORY);
         if (window == NULL)
             return false;
@@ -87,9 +87,9 @@ static bool crc_of_range(paddr_t start, paddr_t end, uint32_t *crc)
 SHELL_COMMAND(modules, "modules", "lists the boot loader's modules: start, end, CRC-32, words",
               "modules")
 {
-    struct multiboot2_walk   walk = { 0, 0 };
+    struct multiboot2_walk walk = { 0, 0 };
     struct multiboot2_module module;
-    uint32_t                 crc;
+    uint32_t crc;
 
     if (argc != 1)
         return SHELL_USAGE;
@@ -120,7 +120,7 @@ SHELL_COMMAND(heap, "heap", "lists the heap's blocks: address, size with head, u
               "heap")
 {
     struct heap_block block;
-    size_t            count[HEAP_TOP + 1] = { 0 }, bytes[HEAP_TOP + 1] = { 0 };
+    size_t count[HEAP_TOP + 1] = { 0 }, bytes[HEAP_TOP + 1] = { 0 };
 
     if (argc != 1)
         return SHELL_USAGE;

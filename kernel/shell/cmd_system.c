@@ -49,7 +49,7 @@ SHELL_COMMAND(clear, "clear", "clears the screen", "clear")
 {
     if (argc != 1)
         return SHELL_USAGE;
-    kprintf("\033[H\033[2J");
+    kprintf("\033[H\033[2J\n"); /* every prompt follows a line break */
     return SHELL_OK;
 }
 
@@ -78,12 +78,12 @@ SHELL_COMMAND(uptime, "uptime", "says how long the kernel has run", "uptime")
 /* SECONDS with up to three decimals, as milliseconds. */
 static bool parse_seconds(char *text, uint32_t *ms)
 {
-    char    *point = strchr(text, '.');
+    char *point = strchr(text, '.');
     uint32_t seconds, thousandths = 0;
 
     if (point != NULL) {
-        char     digits[4] = "000";
-        size_t   length = strlen(point + 1);
+        char digits[4] = "000";
+        size_t length = strlen(point + 1);
         if (length == 0 || length > 3)
             return false;
         memcpy(digits, point + 1, length);
@@ -110,8 +110,8 @@ SHELL_COMMAND_BACKGROUND(sleep, "sleep SECONDS", "waits; Ctrl-C ends it, & puts 
 
 SHELL_COMMAND(dmesg, "dmesg", "prints the kernel's messages since the start", "dmesg")
 {
-    char     text[256];
-    size_t   length;
+    char text[256];
+    size_t length;
     uint32_t position = 0;
 
     if (argc != 1)
@@ -179,7 +179,7 @@ SHELL_COMMAND(threads, "threads", "lists the threads: state, CPU time, use of th
 static const char *thread_names(uint32_t argument, uint32_t index)
 {
     static struct thread_info info;
-    uint32_t                  id = 0;
+    uint32_t id = 0;
 
     if (argument != 1)
         return NULL;

@@ -12,7 +12,7 @@
 #define FRAMES (PMM_MAX_PHYS_ADDR / PAGE_SIZE)
 
 static uint32_t frames[FRAMES / 32]; /* a bit for each frame that `frame alloc` gave */
-static vaddr_t  blocks[LAB_BLOCKS];  /* what `kmalloc` gave, in no order */
+static vaddr_t blocks[LAB_BLOCKS];   /* what `kmalloc` gave, in no order */
 static uint32_t block_count;
 
 void lab_add_frame(paddr_t frame)
@@ -76,13 +76,26 @@ vaddr_t lab_mapping_of(paddr_t frame)
 
 static bool holds_boot_data(paddr64_t page)
 {
-    struct multiboot2_walk   walk = { 0, 0 };
+    struct multiboot2_walk walk = { 0, 0 };
     struct multiboot2_module module;
 
     if (page + PAGE_SIZE > boot_info_start() && page < boot_info_end())
         return true;
     while (boot_info_next_module(&walk, &module)) {
         if (page + PAGE_SIZE > module.start && page < module.end)
+            return true;
+    }
+    return false;
+}
+
+static bool reserved_by_firmware(paddr64_t page)
+{
+    struct memmap_source source = boot_info_regions();
+    struct memmap_region region;
+
+    source.rewind(source.context);
+    while (source.next(source.context, &region)) {
+        if (region.type != MEMMAP_AVAILABLE && page + PAGE_SIZE > region.start && page < region.end)
             return true;
     }
     return false;
@@ -98,6 +111,8 @@ const char *lab_forbids(paddr64_t phys)
         return "belongs to the BIOS";
     if (holds_boot_data(page))
         return "holds what the boot loader left";
+    if (reserved_by_firmware(page))
+        return "is reserved by firmware";
     if (page >= PMM_MAX_PHYS_ADDR)
         return NULL;
     if (paging_owns_frame((paddr_t)page))

@@ -40,7 +40,7 @@ const struct shell_command *shell_find(const char *name)
 
 enum shell_result shell_error(const char *format, ...)
 {
-    char    text[KPRINTF_MAX / 2];
+    char text[KPRINTF_MAX / 2];
     va_list args;
 
     va_start(args, format);
@@ -61,9 +61,9 @@ static void run_command(const struct shell_command *command, int argc, char **ar
 /* A command with its words, in one heap block that its thread frees. */
 struct job {
     const struct shell_command *command;
-    int                         argc;
-    char                       *argv[MAX_WORDS + 1];
-    char                        words[];
+    int argc;
+    char *argv[MAX_WORDS + 1];
+    char words[];
 };
 
 static int job_thread(void *arg)
@@ -102,7 +102,7 @@ static enum shell_result run_in_background(const struct shell_command *command, 
     if (!command->background)
         return shell_error("%s does not run in the background", command->name);
 
-    struct job    *job = make_job(command, argc, argv);
+    struct job *job = make_job(command, argc, argv);
     struct thread *thread = job != NULL ? thread_create(command->name, job_thread, job) : NULL;
     if (thread == NULL) {
         kfree(job);
@@ -129,8 +129,8 @@ static void run_in_foreground(const struct shell_command *command, int argc, cha
 static void run_line(char *line)
 {
     char *argv[MAX_WORDS + 1];
-    int   argc = tokenize(line, argv, MAX_WORDS);
-    bool  background = false;
+    int argc = tokenize(line, argv, MAX_WORDS);
+    bool background = false;
 
     if (argc == TOKENIZE_TOO_MANY) {
         shell_error("more than %d words", MAX_WORDS);
@@ -177,7 +177,7 @@ static uint32_t word_at_end(const char *line, size_t length, size_t *start)
 
 static const struct shell_command *command_of_line(const char *line, size_t length)
 {
-    char   name[LINE_CANDIDATE_BYTES + 1];
+    char name[LINE_CANDIDATE_BYTES + 1];
     size_t begin = 0, end;
 
     while (begin < length && line[begin] == ' ')
@@ -226,7 +226,7 @@ static void show_line(void *arg UNUSED)
 static enum line_result read_line(void)
 {
     static const struct console_line open_line = { hide_line, show_line, NULL };
-    enum line_result                 result = LINE_MORE;
+    enum line_result result = LINE_MORE;
 
     uint32_t flags = console_edit_begin();
     console_set_line(&open_line);

@@ -5,16 +5,16 @@
 #include <x86/io.h>
 #include <lib/string.h>
 
-#define EFLAGS_ID (1u << 21) /* can be toggled exactly where CPUID exists */
+#define EFLAGS_ID        (1u << 21) /* can be toggled exactly where CPUID exists */
 
-#define MSR_EFER 0xc0000080u
+#define MSR_EFER         0xc0000080u
 
 /* CPUID leaf 1, EDX. */
-#define CPUID_PSE   (1u << 3)
-#define CPUID_TSC   (1u << 4)
-#define CPUID_MSR   (1u << 5)
-#define CPUID_PAT   (1u << 16)
-#define CPUID_PSE36 (1u << 17)
+#define CPUID_PSE        (1u << 3)
+#define CPUID_TSC        (1u << 4)
+#define CPUID_MSR        (1u << 5)
+#define CPUID_PAT        (1u << 16)
+#define CPUID_PSE36      (1u << 17)
 
 /* CPUID leaf 7. */
 #define CPUID_7_EBX_SMEP (1u << 7)
@@ -22,9 +22,9 @@
 #define CPUID_7_ECX_UMIP (1u << 2)
 
 /* CPUID leaf 0x80000001, EDX: each of these three lives in EFER. */
-#define CPUID_SYSCALL (1u << 11)
-#define CPUID_NX      (1u << 20)
-#define CPUID_LM      (1u << 29)
+#define CPUID_SYSCALL    (1u << 11)
+#define CPUID_NX         (1u << 20)
+#define CPUID_LM         (1u << 29)
 
 struct cpu cpu;
 
@@ -35,7 +35,8 @@ struct cpuid {
 static struct cpuid cpuid(uint32_t leaf)
 {
     struct cpuid r;
-    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
                      : "a"(leaf), "c"(0));
     return r;
 }
@@ -124,8 +125,8 @@ static void identify_extended(void)
         return; /* the CPU has no extended leaves and answers with something else */
 
     if (max >= 0x80000001)
-        cpu.has_efer = cpu.has_msr &&
-                       (cpuid(0x80000001).edx & (CPUID_SYSCALL | CPUID_NX | CPUID_LM)) != 0;
+        cpu.has_efer =
+            cpu.has_msr && (cpuid(0x80000001).edx & (CPUID_SYSCALL | CPUID_NX | CPUID_LM)) != 0;
     if (max >= 0x80000004) {
         for (uint32_t i = 0; i < 3; i++) {
             struct cpuid r = cpuid(0x80000002 + i);
@@ -148,7 +149,7 @@ static void identify(void)
     }
 
     struct cpuid r = cpuid(0);
-    uint32_t     max = r.eax;
+    uint32_t max = r.eax;
     memcpy(cpu.vendor, &r.ebx, 4);
     memcpy(cpu.vendor + 4, &r.edx, 4);
     memcpy(cpu.vendor + 8, &r.ecx, 4);

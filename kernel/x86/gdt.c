@@ -11,11 +11,11 @@
 #include "x86/trap.h"
 #include <lib/string.h>
 
-#define DESCRIPTOR_CODE  0x9a /* present, ring 0, code, readable */
-#define DESCRIPTOR_DATA  0x92 /* present, ring 0, data, writable */
-#define DESCRIPTOR_TSS   0x89 /* present, ring 0, available 32-bit TSS */
-#define FLAGS_FLAT       0xc  /* limit in pages, 32-bit */
-#define FLAGS_BYTES      0x0
+#define DESCRIPTOR_CODE 0x9a /* present, ring 0, code, readable */
+#define DESCRIPTOR_DATA 0x92 /* present, ring 0, data, writable */
+#define DESCRIPTOR_TSS  0x89 /* present, ring 0, available 32-bit TSS */
+#define FLAGS_FLAT      0xc  /* limit in pages, 32-bit */
+#define FLAGS_BYTES     0x0
 
 struct tss {
     uint32_t link;
@@ -30,16 +30,16 @@ struct tss {
 
 _Static_assert(sizeof(struct tss) == 104, "the TSS's size is the CPU's");
 
-static uint64_t   gdt[5];
+static uint64_t gdt[5];
 static struct tss main_tss;
 static struct tss double_fault_tss;
-static uint8_t    double_fault_stack[4096] __attribute__((aligned(16)));
+static uint8_t double_fault_stack[4096] __attribute__((aligned(16)));
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_t flags)
 {
-    return (uint64_t)(limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
-           (uint64_t)access << 40 | (uint64_t)(limit >> 16 & 0xf) << 48 |
-           (uint64_t)(flags & 0xf) << 52 | (uint64_t)(base >> 24) << 56;
+    return (uint64_t)(limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
+           (uint64_t)(limit >> 16 & 0xf) << 48 | (uint64_t)(flags & 0xf) << 52 |
+           (uint64_t)(base >> 24) << 56;
 }
 
 static void load_gdt(void)
@@ -69,7 +69,8 @@ static void init_double_fault_task(void)
     double_fault_tss.eip = (uint32_t)(uintptr_t)trap_double_fault;
     double_fault_tss.eflags = 0x2; /* the bit that is always set; interrupts off */
     /* The handler is a C function without arguments: its stack begins at a return address. */
-    double_fault_tss.esp = (uint32_t)(uintptr_t)(double_fault_stack + sizeof(double_fault_stack)) - 4;
+    double_fault_tss.esp =
+        (uint32_t)(uintptr_t)(double_fault_stack + sizeof(double_fault_stack)) - 4;
     double_fault_tss.io_map_base = sizeof(struct tss);
 }
 

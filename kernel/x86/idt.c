@@ -15,8 +15,8 @@
 struct gate {
     uint16_t offset_low;
     uint16_t selector;
-    uint8_t  zero;
-    uint8_t  type;
+    uint8_t zero;
+    uint8_t type;
     uint16_t offset_high;
 };
 

@@ -10,7 +10,7 @@
 #include <x86/io.h>
 
 static struct {
-    irq_handler    *handler;
+    irq_handler *handler;
     struct irq_info info;
 } lines[IRQ_LINES];
 
@@ -42,7 +42,7 @@ struct irq_info irq_info(uint32_t line)
 {
     ASSERT(line < IRQ_LINES);
 
-    uint32_t        flags = interrupts_save(); /* 64-bit counters change in two steps */
+    uint32_t flags = interrupts_save(); /* 64-bit counters change in two steps */
     struct irq_info info = lines[line].info;
     interrupts_restore(flags);
     return info;

@@ -16,7 +16,7 @@
 #define OCW2_EOI       0x20 /* non-specific end of interrupt */
 #define OCW3_READ_ISR  0x0b
 
-#define CASCADE_LINE 2
+#define CASCADE_LINE   2
 
 static void write_slow(uint16_t port, uint8_t value)
 {
@@ -34,7 +34,7 @@ void pic_init(uint32_t vector_base)
     write_slow(SLAVE_DATA, CASCADE_LINE);
     write_slow(MASTER_DATA, ICW4_8086);
     write_slow(SLAVE_DATA, ICW4_8086);
-    outb(MASTER_DATA, (uint8_t)~(1u << CASCADE_LINE));
+    outb(MASTER_DATA, (uint8_t) ~(1u << CASCADE_LINE));
     outb(SLAVE_DATA, 0xff);
 }
 

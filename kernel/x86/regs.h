@@ -11,7 +11,7 @@ struct regs {
     uint32_t es, ds;
     uint32_t edi, esi, ebp, esp_pusha, ebx, edx, ecx, eax; /* as PUSHA leaves them */
     uint32_t vector;
-    uint32_t error; /* the CPU's error code, 0 for vectors that have none */
+    uint32_t error;           /* the CPU's error code, 0 for vectors that have none */
     uint32_t eip, cs, eflags; /* pushed by the CPU; ESP and SS are not: there is no user mode */
 };
 

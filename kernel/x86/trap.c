@@ -63,8 +63,8 @@ static const char *read_only_place(uint32_t address)
 
 _Noreturn static void page_fault(const struct regs *regs)
 {
-    uint32_t    address = cpu_read_cr2();
-    uint32_t    esp = regs_esp(regs);
+    uint32_t address = cpu_read_cr2();
+    uint32_t esp = regs_esp(regs);
     const char *access = regs->error & FAULT_WRITE ? "write to" : "read of";
     const char *overflowed = thread_of_guard_page(address);
 
@@ -106,7 +106,7 @@ void trap_dispatch(struct regs *regs)
 void trap_double_fault(void)
 {
     struct regs regs;
-    uint32_t    esp;
+    uint32_t esp;
 
     gdt_interrupted_task(&regs, &esp);
     regs.vector = VECTOR_DOUBLE_FAULT;

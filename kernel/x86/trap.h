@@ -14,8 +14,8 @@
 #define VECTOR_EXCEPTIONS     32 /* vectors below are the CPU's own */
 
 /* Where the PIC's 16 lines arrive. */
-#define VECTOR_IRQ_BASE 32
-#define IRQ_LINES       16
+#define VECTOR_IRQ_BASE       32
+#define IRQ_LINES             16
 
 /* Called by isr.S for every vector but the double fault, interrupts off. */
 void trap_dispatch(struct regs *regs);
