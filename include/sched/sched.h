@@ -43,6 +43,9 @@ enum wait_flags {
 /*
  * Waits in the queue until it is woken. timeout_ms: 0 for none. False when the timeout passed or
  * the thread was asked to stop. Interrupts must be off; they are off again on return.
+ *
+ * A thread that was woken and asked to stop before it ran gets false too: whoever uses
+ * wait_queue_wake_one() to hand something on must then wake the next one (semaphore_wait does).
  */
 bool wait_queue_wait(struct wait_queue *queue, enum wait_flags flags, uint32_t timeout_ms);
 
