@@ -1,0 +1,185 @@
+#!/usr/bin/python3
+"""Renews the figures of the documentation from the running kernel.
+
+usage: figures.py
+
+Boots build/roninos.iso, types what SESSIONS holds, prints what a person would have seen, and puts
+each session into the pages of docs/ and into README.md, where a comment names it:
+
+    <!-- session: NAME -->
+    ```text
+    ronin> meminfo
+    ...
+    ```
+
+Then it photographs the screen for docs/images/shell.png. RONINOS_BUILD names another folder than
+build/, as in the boot tests.
+"""
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import images
+from machine import Machine, MachineError
+
+PAGES = [images.ROOT / "README.md", *sorted((images.ROOT / "docs").glob("*.md"))]
+SCREENSHOT = images.ROOT / "docs" / "images" / "shell.png"
+PROMPT = "ronin> "
+ATTEMPTS = 3            # a busy host can make a machine too slow for its own time limits
+
+# Each session has a machine of its own. {1} stands for the first word that the session's first
+# command printed, {2} for the second command's, and so on.
+SESSIONS = {
+    "help": ["help"],
+    "meminfo": ["meminfo"],
+    "frames": ["frame alloc", "map 0xa0000000 {1}", "poke 0xa0000000 0xc0ffee", "peek {1}",
+               "translate 0xa0000000", "frame free {1}", "unmap 0xa0000000", "frame free {1}"],
+    "blocks": ["kmalloc 100", "kmalloc 5000", "kmalloc 100", "kfree {2}", "kmalloc 60", "heap"],
+    "refused": ["translate 0", "poke 0x100000 0", "map 0xa0000000 0x100000",
+                "map 0x18000000 0xb8000", "kfree 0x18000010", "kmalloc 4000000000"],
+    "background": ["sleep 60 &", "threads", "kill sleep", "kill reaper", "echo 'two  words' three"],
+    "irq": ["irq"],
+    "cpu": ["cpu"],
+}
+PANICS = {"null-write": "crash null-write", "divide": "crash divide",
+          "stack-overflow": "crash stack-overflow"}
+LAST_WORDS = "The machine is halted."
+
+# The screen that the screenshot shows; it fills most of the 25 lines.
+SCENE = ["meminfo", "heap_test", "frame alloc", "map 0xa0000000 {3}", "poke 0xa0000000 0xc0ffee",
+         "peek {3}"]
+MARGIN = 12             # black pixels around it
+
+# What gdb is told at the kernel's first breakpoint, as `make debug` sets it.
+GDB = ["continue", "break pmm_alloc_frame_high", "continue", "backtrace 3", "finish",
+       "print frames.allocated"]
+
+
+def type_in(machine, lines):
+    """Runs commands; returns what a person would see, line by line."""
+    seen, answers = [], [""]
+    for line in lines:
+        line = line.format(*answers)
+        output = machine.command(line)
+        answers.append(output[0].split(" ")[0] if output else "")
+        seen += [PROMPT + line, *output]
+    return seen
+
+
+def panic(machine, line):
+    """The same for a command that ends the machine."""
+    at = len(machine.received)
+    machine.send(line + "\r")
+    machine.wait_for(LAST_WORDS)
+    said = machine.received[at:].decode().replace("\r\n", "\n")
+    return (PROMPT + said).rstrip("\n").split("\n")
+
+
+def gdb(commands, *before):
+    """What gdb says to commands, after others that are not shown."""
+    words = ["set width 100", *before, "set trace-commands on", *commands]
+    done = subprocess.run(["gdb", "-q", "-nx", "-batch", images.BUILD / "roninos.elf",
+                           *[f"-ex={word}" for word in words]],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    said = done.stdout[done.stdout.index("+" + commands[0]):]
+    said = re.sub(r"^\[Inferior .*\n", "", said, flags=re.M)     # its farewell
+    return re.sub(r"^\+", "(gdb) ", said, flags=re.M).rstrip().split("\n")
+
+
+def debug():
+    """A session with gdb from the kernel's first instruction in C."""
+    with tempfile.TemporaryDirectory() as folder:
+        wire = f"{folder}/gdb"
+        with Machine(extra=["-S", "-gdb", f"unix:{wire},server=on,wait=off"]):
+            return gdb(GDB, "set architecture i386", f"target remote {wire}", "hbreak kernel_main")
+
+
+def source_of(panicked):
+    """gdb on the address where a panic happened."""
+    address = next(line.split()[1] for line in panicked if line.startswith("#0 "))
+    return gdb([f"list *{address}"])
+
+
+def record():
+    """All sessions, by name, as lists of lines."""
+    found = {}
+    for name, lines in {**SESSIONS, **PANICS}.items():
+        with Machine() as machine:
+            boot = machine.prompt()
+            found.setdefault("boot", boot)
+            found[name] = panic(machine, lines) if name in PANICS else type_in(machine, lines)
+    return {**found, "gdb": debug(), "source": source_of(found["divide"])}
+
+
+def put_into(page, found):
+    """Replaces the sessions in a page; returns the names that it asks for."""
+    def session(match):
+        name = match[2]
+        if name not in found:
+            sys.exit(f"{page.name} asks for the session {name!r}, which there is not")
+        body = "\n".join(line.rstrip() for line in found[name])
+        return f"{match[1]}```text\n{body}\n```\n"
+
+    text = page.read_text()
+    pattern = r"(<!-- session: (\S+) -->\n)```text\n.*?```\n"
+    page.write_text(re.sub(pattern, session, text, flags=re.S))
+    return set(re.findall(r"<!-- session: (\S+) -->", text))
+
+
+def to_png(ppm):
+    """A PNG of a PPM as QEMU writes it (eight bits a colour), with the margin around it."""
+    head = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", ppm)
+    length = 3 * int(head[1])
+    pixels = ppm[head.end():]
+    side = bytes(3 * MARGIN)
+    rows = [side + pixels[at:at + length] + side for at in range(0, length * int(head[2]), length)]
+    blank = [bytes(len(rows[0]))] * MARGIN
+    rows = [b"\0" + row for row in blank + rows + blank]   # each row says: unfiltered
+    size = struct.pack(">2I5B", int(head[1]) + 2 * MARGIN, len(rows), 8, 2, 0, 0, 0)
+
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data +
+                struct.pack(">I", zlib.crc32(kind + data)))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) +
+            chunk(b"IDAT", zlib.compress(b"".join(rows), 9)) + chunk(b"IEND", b""))
+
+
+def photograph():
+    """The screen after SCENE, as a PNG."""
+    with Machine() as machine, tempfile.TemporaryDirectory() as folder:
+        machine.prompt()
+        machine.send("clear\r")
+        machine.wait_for(PROMPT)
+        type_in(machine, SCENE)
+        machine.wait_screen(lambda lines: PROMPT.rstrip() in lines)
+        machine.qmp("screendump", filename=f"{folder}/screen.ppm")
+        return to_png(Path(folder, "screen.ppm").read_bytes())
+
+
+def with_patience(action):
+    """Tries again when a machine did not do what was waited for."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except MachineError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+
+
+def main():
+    found = with_patience(record)
+    for name, lines in found.items():
+        print(f"---- {name} ----", *lines, "", sep="\n")
+    used = set().union(*[put_into(page, found) for page in PAGES])
+    SCREENSHOT.parent.mkdir(exist_ok=True)
+    SCREENSHOT.write_bytes(with_patience(photograph))
+    print(f"{len(used)} sessions in {len(PAGES)} pages, and {SCREENSHOT.name}")
+
+
+if __name__ == "__main__":
+    main()
