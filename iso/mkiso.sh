@@ -14,8 +14,9 @@ shift 3
 # All that grub.cfg and booting from CD, disk and stick need; nothing else makes the image large.
 modules="multiboot2 normal iso9660 part_msdos part_gpt biosdisk keystatus minicmd"
 
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+work=$(mktemp -d)
+root=$work/root
+trap 'rm -rf "$work"' EXIT
 mkdir -p "$root/boot/grub"
 cp "$kernel" "$root/boot/roninos.elf"
 cp "$config" "$root/boot/grub/grub.cfg"
@@ -25,4 +26,4 @@ done
 
 grub-file --is-x86-multiboot2 "$kernel" || { echo "$kernel has no Multiboot2 header" >&2; exit 1; }
 grub-mkrescue -o "$image" "$root" --locales= --fonts= --themes= --install-modules="$modules" \
-    --compress=xz > "$root/log" 2>&1 || { cat "$root/log" >&2; exit 1; }
+    --compress=xz > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
