@@ -1,0 +1,72 @@
+"""Fixtures of the boot tests."""
+import pytest
+
+from machine import Machine, describe
+
+
+class Shared:
+    """One booted machine for all tests that leave it as they found it; booted anew if it died."""
+
+    def __init__(self):
+        self.machine = None
+
+    def get(self):
+        if self.machine and self.machine.process.poll() is not None:
+            self.close()
+        if not self.machine:
+            self.machine = Machine()
+            self.machine.prompt()
+        return self.machine
+
+    def close(self):
+        if self.machine:
+            self.machine.close()
+        self.machine = None
+
+
+@pytest.fixture(scope="session")
+def shared():
+    holder = Shared()
+    yield holder
+    holder.close()
+
+
+@pytest.fixture
+def machine(shared, request):
+    """The shared machine at its prompt. A test that fails does not leave it to the next one."""
+    yield shared.get()
+    if request.node.failed:
+        shared.close()
+
+
+@pytest.fixture
+def start():
+    """A function that starts a machine of the test's own, which ends with the test."""
+    machines = []
+
+    def start_machine(*args, **options):
+        machines.append(Machine(*args, **options))
+        return machines[-1]
+
+    yield start_machine
+    for started in machines:
+        started.close()
+
+
+@pytest.fixture
+def boot(start):
+    """The same, and waits for the prompt."""
+    def boot_machine(*args, **options):
+        started = start(*args, **options)
+        started.prompt()
+        return started
+
+    return boot_machine
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    item.failed = getattr(item, "failed", False) or report.failed
+    if report.failed:
+        report.sections += [describe(running) for running in Machine.running]
