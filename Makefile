@@ -7,7 +7,7 @@
 # What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
 # cross compiler; gcc-N-multilib gets along with it.
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	grub-common grub-pc-bin xorriso mtools qemu-system-x86 qemu-system-gui seabios \
+	grub-common grub-pc-bin xorriso mtools xz-utils qemu-system-x86 qemu-system-gui seabios \
 	python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
