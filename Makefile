@@ -113,12 +113,16 @@ PURE := kernel/cmdline.c kernel/heap.c kernel/multiboot2.c \
 .PHONY: all
 all: $B/roninos.elf
 
-$B/%.c.o: %.c Makefile
+# Another compiler, another build.
+$B/compiler: FORCE
+	@mkdir -p $B; echo "$(CC)" | cmp -s - $@ || echo "$(CC)" > $@
+
+$B/%.c.o: %.c Makefile $B/compiler
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$B/%.S.o: %.S Makefile
+$B/%.S.o: %.S Makefile $B/compiler
 	@mkdir -p $(@D)
 	@echo "  AS      $<"
 	@$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@

@@ -50,14 +50,38 @@ void backtrace_walk_frame(uint32_t frame, backtrace_visit *visit)
     walk_frames(frame, 0, visit);
 }
 
+#define PUSH_EBP     0x55
+#define MOV_ESP_EBP0 0x89 /* MOV %esp, %ebp, first byte */
+#define MOV_ESP_EBP1 0xe5
+
+/*
+ * Where a trapped function keeps its return address, if EBP is still its caller's: the compiler
+ * leaves the frame out of some leaves, makes it late in others, and a call to where there is no
+ * code has only pushed the return address. 0 if EBP is the function's own.
+ */
+static uint32_t return_address_at(uint32_t eip, uint32_t esp)
+{
+    const char *name;
+    uint32_t offset;
+
+    if (!symbol_find(eip, &name, &offset))
+        return esp;
+    const uint8_t *code = (const uint8_t *)(uintptr_t)(eip - offset);
+    for (uint32_t i = 0; i + 1 < offset; i++) {
+        if (code[i] == MOV_ESP_EBP0 && code[i + 1] == MOV_ESP_EBP1)
+            return 0;
+    }
+    return offset > 0 && code[0] == PUSH_EBP ? esp + sizeof(uint32_t) : esp;
+}
+
 void backtrace_walk(const struct regs *regs, uint32_t esp, backtrace_visit *visit)
 {
     uint32_t number = 0;
+    uint32_t hidden = return_address_at(regs->eip, esp);
 
     visit(number++, regs->eip, false);
-    /* A call to where there is no code has only pushed its return address so far. */
-    if (!in_text(regs->eip) && readable(esp) && in_text(word_at(esp)))
-        visit(number++, word_at(esp), true);
+    if (hidden != 0 && readable(hidden) && in_text(word_at(hidden)))
+        visit(number++, word_at(hidden), true);
     walk_frames(regs->ebp, number, visit);
 }
 

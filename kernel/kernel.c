@@ -43,14 +43,15 @@ static void init_screen(void)
 
     if (!multiboot2_framebuffer(boot_info(), &fb))
         vga_text_init(VGA_TEXT_PHYS, 80, 25);
-    else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT && fb.address < LOW_MEMORY_END)
+    else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT && fb.address >= VGA_MEMORY_START &&
+             fb.address < VGA_MEMORY_END)
         vga_text_init((paddr_t)fb.address, fb.width, fb.height);
 }
 
 /* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */
 static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline *cmdline)
 {
-    char text[256];
+    static char text[4096]; /* far beyond what a loader can be made to pass */
 
     gdt_init();
     idt_init();
@@ -82,7 +83,9 @@ static void protect_kernel(void)
     paging_protect(PAGE_SIZE, VGA_MEMORY_START);
     paging_protect(VGA_MEMORY_END, LOW_MEMORY_END);
     while (boot_info_next_module(&walk, &module)) {
-        if (module.end <= paging_identity_end() && module.start % PAGE_SIZE == 0)
+        bool apart =
+            module.end <= (uintptr_t)_kernel_start || module.start >= (uintptr_t)_kernel_end;
+        if (apart && module.end <= paging_identity_end() && module.start % PAGE_SIZE == 0)
             paging_protect(module.start, (module.end + PAGE_SIZE - 1) & PAGE_MASK);
     }
 

@@ -37,22 +37,8 @@ struct origin {
     uint32_t frame; /* 0: a trap */
 };
 
-_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
-    PRINTF(2, 0);
-
-_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
+static void print_report(const struct origin *origin, const char *text)
 {
-    static bool panicking;
-    char text[256];
-
-    console_take_over();
-    kvsnprintf(text, sizeof(text), format, args);
-    if (panicking) {
-        kprintf("\nPANIC inside a panic: %s\n", text);
-        halt_forever();
-    }
-    panicking = true;
-
     kprintf("\nPANIC: %s\n", text);
     print_regs(origin->regs, origin->esp);
     print_cpu();
@@ -60,6 +46,38 @@ _Noreturn static void report(const struct origin *origin, const char *format, va
         backtrace_walk_frame(origin->frame, backtrace_print_call);
     else
         backtrace_walk(origin->regs, origin->esp, backtrace_print_call);
+}
+
+_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
+    PRINTF(2, 0);
+
+/*
+ * A panic inside a panic is most likely an output that faults: the report is given once more,
+ * without that one. Whatever goes wrong then ends in silence rather than in a reset.
+ */
+_Noreturn static void report(const struct origin *origin, const char *format, va_list args)
+{
+    static uint32_t depth;
+    static struct origin first;
+    static struct regs first_regs;
+    static char text[256];
+
+    console_take_over();
+    switch (++depth) {
+    case 1:
+        first_regs = *origin->regs;
+        first = (struct origin){ &first_regs, origin->esp, origin->frame };
+        kvsnprintf(text, sizeof(text), format, args);
+        break;
+    case 2:
+        console_give_up_writing();
+        kprintf("\n(a second panic while this one was being reported)");
+        break;
+    default:
+        halt_forever();
+    }
+
+    print_report(&first, text);
     power_leave_selftest(false);
     kprintf("The machine is halted.\n");
     halt_forever();

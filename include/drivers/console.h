@@ -15,6 +15,7 @@ struct console {
     const char *name;
     void (*write)(const char *bytes, size_t length); /* plain \n ends a line */
     void (*scroll)(int lines);                       /* show what scrolled off; NULL: cannot */
+    bool broken;                                     /* it faulted: leave it alone */
     struct console *next;
 };
 
@@ -52,6 +53,12 @@ void console_edit_write(const char *bytes, size_t length);
 
 /* Moves every screen's view by `lines` into what scrolled off, or back. */
 void console_scroll(int lines);
+
+/* Bytes that found no room in the ring. */
+uint32_t console_dropped(void);
+
+/* Leaves the output alone from here on whose write() is running, if one is: it has faulted. */
+void console_give_up_writing(void);
 
 /*
  * From here on text is written to the outputs at once, without locks, after what was waiting:

@@ -58,6 +58,9 @@ void frames_add(struct frames *f, uint32_t first, uint32_t end);     /* holes be
 void frames_remove(struct frames *f, uint32_t first, uint32_t end);  /* free RAM becomes holes */
 void frames_reserve(struct frames *f, uint32_t first, uint32_t end); /* free RAM gets reserved */
 
+/* Lowers `end` to behind the highest frame that is not a hole. Before anything is reserved. */
+void frames_lower_end(struct frames *f);
+
 /* The lowest free frame of a zone, now allocated; FRAMES_NONE when there is none. */
 uint32_t frames_alloc(struct frames *f, enum frames_zone zone) MUST_CHECK;
 

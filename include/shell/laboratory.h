@@ -17,8 +17,9 @@ void lab_add_frame(paddr_t frame);
 void lab_remove_frame(paddr_t frame);
 bool lab_owns_frame(paddr_t frame);
 
-/* False when LAB_BLOCKS are remembered already. */
-bool lab_add_block(vaddr_t block) MUST_CHECK;
+/* Whether one more block can be remembered; lab_add_block() asserts it. */
+bool lab_has_room(void);
+void lab_add_block(vaddr_t block);
 bool lab_remove_block(vaddr_t block);
 
 /* Whether [address, address + length) lies in the payload of a block of the laboratory. */

@@ -25,6 +25,7 @@ static char ring[RING_SIZE];
 static uint32_t head, tail; /* written up to head, drained up to tail; guarded by interrupts off */
 static bool draining;
 static bool taken_over;
+static struct console *writing; /* whose write() runs; matters when that one faults */
 static uint32_t dropped; /* bytes that found no room, because an interrupt handler cannot wait */
 
 static const struct console_line *open_line;
@@ -48,8 +49,12 @@ const char *console_name(uint32_t index)
 
 static void write_to_devices(const char *bytes, size_t length)
 {
-    for (struct console *console = consoles; console != NULL; console = console->next)
-        console->write(bytes, length);
+    for (struct console *console = consoles; console != NULL; console = console->next) {
+        writing = console;
+        if (!console->broken)
+            console->write(bytes, length);
+    }
+    writing = NULL;
 }
 
 /* Interrupts must be off. */
@@ -93,14 +98,20 @@ static void drain(void)
     interrupts_restore(flags);
 }
 
-/* Makes room for a message. A thread waits for it; a handler can only drop what does not fit. */
-static void make_room(void)
+/*
+ * Turns interrupts off with room for a message in the ring. A thread waits for it; where one cannot
+ * wait, what does not fit is dropped.
+ */
+static uint32_t begin_with_room(void)
 {
-    drain();
-    while (head - tail > RING_SIZE - RESERVE && interrupts_enabled() && !irq_active() &&
-           sched_running()) {
-        thread_yield();
+    for (;;) {
         drain();
+        uint32_t flags = interrupts_save();
+        bool can_wait = (flags & EFLAGS_IF) && !irq_active() && sched_running();
+        if (RING_SIZE - (head - tail) >= RESERVE || !can_wait)
+            return flags;
+        interrupts_restore(flags);
+        thread_yield();
     }
 }
 
@@ -118,8 +129,7 @@ void console_print(const char *bytes, size_t length)
     while (length > 0) {
         size_t part = length < RESERVE / 4 ? length : RESERVE / 4;
 
-        make_room();
-        uint32_t flags = interrupts_save();
+        uint32_t flags = begin_with_room();
         if (open_line != NULL && !taken_over)
             print_above_line(bytes, part);
         else
@@ -138,8 +148,7 @@ void console_set_line(const struct console_line *line)
 
 uint32_t console_edit_begin(void)
 {
-    make_room();
-    return interrupts_save();
+    return begin_with_room();
 }
 
 void console_edit_end(uint32_t flags)
@@ -159,6 +168,17 @@ void console_scroll(int lines)
         if (console->scroll != NULL)
             console->scroll(lines);
     }
+}
+
+uint32_t console_dropped(void)
+{
+    return dropped;
+}
+
+void console_give_up_writing(void)
+{
+    if (writing != NULL)
+        writing->broken = true;
 }
 
 void console_take_over(void)

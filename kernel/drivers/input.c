@@ -9,6 +9,7 @@
 #include <drivers/input.h>
 #include <drivers/ansi_keys.h>
 #include <drivers/console.h>
+#include <drivers/pit.h>
 #include <drivers/power.h>
 #include <panic.h>
 #include <sched/sched.h>
@@ -21,6 +22,8 @@
 #define KEY_QUEUE    4096u
 
 #define SCROLL_LINES 12
+
+#define CR_LF_MAX_US 1000u /* between the two of one Enter */
 
 static struct {
     uint8_t bytes[SERIAL_RING];
@@ -60,11 +63,51 @@ void input_key_event(struct key_event event)
     interrupts_restore(flags);
 }
 
+static bool ends_line(uint32_t key)
+{
+    return key == '\n' || key == '\r';
+}
+
+/* Drops what was typed of a line that is not finished; whole lines typed ahead stay. */
+static void drop_unfinished_line(void)
+{
+    while (serial.head != serial.tail && !ends_line(serial.bytes[(serial.head - 1) % SERIAL_RING]))
+        serial.head--;
+    if (serial.head != serial.tail)
+        return; /* the queue's keys came before a line that is whole */
+    while (queue.head != queue.tail && !ends_line(queue.keys[(queue.head - 1) % KEY_QUEUE]))
+        queue.head--;
+}
+
+/* Ctrl-C while a command runs: it stops, and the line that was begun meanwhile is given up. */
+static void interrupt_foreground(void)
+{
+    drop_unfinished_line();
+    thread_interrupt(foreground);
+}
+
+/*
+ * CR LF is one Enter, and so the decoder skips a LF behind a CR. But a LF that comes later, when
+ * the shell waits at its next prompt, is an Enter of its own.
+ */
+static uint8_t enter_of_its_own(uint8_t byte)
+{
+    static uint64_t last_cr_us;
+    bool shell_waits = !list_empty(&reader_waits.threads) && serial.head == serial.tail;
+
+    if (byte == '\r')
+        last_cr_us = pit_clock_us();
+    else if (byte == '\n' && shell_waits && pit_clock_us() - last_cr_us > CR_LF_MAX_US)
+        return '\r';
+    return byte;
+}
+
 void input_serial_byte(uint8_t byte)
 {
     uint32_t flags = interrupts_save();
+    byte = enter_of_its_own(byte);
     if (byte == KEY_CTRL('c') && foreground != NULL)
-        thread_interrupt(foreground); /* even when type-ahead fills the ring */
+        interrupt_foreground(); /* even when type-ahead fills the ring */
     else if (serial.head - serial.tail < SERIAL_RING)
         serial.bytes[serial.head++ % SERIAL_RING] = byte;
     else
@@ -79,7 +122,7 @@ static void enqueue(uint32_t key)
 {
     uint32_t flags = interrupts_save();
     if (key == KEY_CTRL('c') && foreground != NULL)
-        thread_interrupt(foreground);
+        interrupt_foreground();
     else if (queue.head - queue.tail < KEY_QUEUE)
         queue.keys[queue.head++ % KEY_QUEUE] = key;
     else
@@ -205,11 +248,15 @@ uint32_t input_get_key(void)
     return key;
 }
 
-/* Takes a Ctrl-C out of the queue, if there is one. */
+/*
+ * Takes a Ctrl-C out of the queue that was typed before the command began, but meant it: one that
+ * stands at the start of a line. Another gives up the line that it stands in.
+ */
 static bool take_typed_interrupt(void)
 {
     for (uint32_t i = queue.tail; i != queue.head; i++) {
-        if (queue.keys[i % KEY_QUEUE] != KEY_CTRL('c'))
+        bool at_start = i == queue.tail || ends_line(queue.keys[(i - 1) % KEY_QUEUE]);
+        if (!at_start || queue.keys[i % KEY_QUEUE] != KEY_CTRL('c'))
             continue;
         for (uint32_t j = i; j + 1 != queue.head; j++)
             queue.keys[j % KEY_QUEUE] = queue.keys[(j + 1) % KEY_QUEUE];

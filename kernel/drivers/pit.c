@@ -141,7 +141,7 @@ uint64_t pit_clock_us(void)
     uint64_t counts = ticks * DIVISOR + elapsed;
     if (elapsed < DIVISOR / 2 && ticks != 0 && tick_pending())
         counts += DIVISOR;
-    uint64_t us = counts * 1000000 / HZ;
+    uint64_t us = counts / HZ * 1000000 + counts % HZ * 1000000 / HZ; /* no overflow, ever */
     if (us < last_us)
         us = last_us;
     last_us = us;

@@ -48,9 +48,10 @@
 
 /* How long to wait, in steps of STEP_US. A keyboard's own test may take most of a second. */
 #define STEP_US                 50u
-#define STEPS_COMMAND           (100u * 1000 / STEP_US)
+#define STEPS_COMMAND           (500u * 1000 / STEP_US)
 #define STEPS_RESET             (1000u * 1000 / STEP_US)
-#define STEPS_ACK               (25u * 1000 / STEP_US)
+#define STEPS_ACK               (200u * 1000 / STEP_US)
+#define SELF_TESTS              5u /* some controllers need a few to wake up */
 #define MAX_STALE_BYTES         256u
 
 static struct scancode_decoder decoder;
@@ -106,6 +107,18 @@ static void drop_stale_bytes(void)
         (void)inb(PORT_DATA);
 }
 
+static bool self_test(void)
+{
+    uint8_t reply;
+
+    for (uint32_t test = 0; test < SELF_TESTS; test++) {
+        if (ask(COMMAND_SELF_TEST, &reply) && reply == SELF_TEST_PASSED)
+            return true;
+        pit_busy_wait_us(50 * 1000);
+    }
+    return false;
+}
+
 /* Brings the controller into a known state, interrupts off. Returns NULL or what is wrong. */
 static const char *init_controller(uint8_t *config)
 {
@@ -122,13 +135,14 @@ static const char *init_controller(uint8_t *config)
     *config &=
         (uint8_t) ~(CONFIG_FIRST_INTERRUPT | CONFIG_SECOND_INTERRUPT | CONFIG_FIRST_DISABLED);
     *config |= CONFIG_TRANSLATE;
-    if (!ask(COMMAND_SELF_TEST, &reply) || reply != SELF_TEST_PASSED)
-        return "its self-test failed";
+    /* Firmware's emulation may fail the tests and yet serve the keyboard well: only say so. */
+    if (!self_test())
+        klog("keyboard: the PS/2 controller's self-test failed; going on");
     /* The self-test may reset the configuration. */
     if (!command(COMMAND_WRITE_CONFIG) || !send(*config))
         return "it takes no configuration";
     if (!ask(COMMAND_TEST_FIRST, &reply) || reply != PORT_TEST_PASSED)
-        return "its keyboard port failed the test";
+        klog("keyboard: the PS/2 port's test failed; going on");
     if (!command(COMMAND_ENABLE_FIRST))
         return "its keyboard port cannot be enabled";
     return NULL;
@@ -174,22 +188,27 @@ static void interrupt(void)
         input_key_event(event);
 }
 
-/* Sends one byte of a keyboard command; its answer comes by interrupt. */
+/* Sends one byte of a keyboard command, again if asked to; its answer comes by interrupt. */
 static bool tell(uint8_t byte)
 {
     asked = true;
-    answer = 0;
-    bool sent = send(byte);
-    for (uint32_t step = 0; sent && step < STEPS_ACK && answer == 0; step++)
-        pit_busy_wait_us(STEP_US);
+    for (uint32_t attempt = 0; attempt < 2; attempt++) {
+        answer = 0;
+        bool sent = send(byte);
+        for (uint32_t step = 0; sent && step < STEPS_ACK && answer == 0; step++)
+            pit_busy_wait_us(STEP_US);
+        if (answer != KEYBOARD_RESEND)
+            break;
+    }
     asked = false;
     return answer == KEYBOARD_ACK;
 }
 
 static void set_leds(uint8_t leds)
 {
-    if (tell(KEYBOARD_SET_LEDS))
-        (void)tell(leds);
+    /* A keyboard that waits for the LEDs' byte types nothing: let it go on if this goes wrong. */
+    if (!tell(KEYBOARD_SET_LEDS) || !tell(leds))
+        (void)tell(KEYBOARD_ENABLE_SCAN);
 }
 
 static struct keyboard_device device = { .name = "PS/2", .set_leds = set_leds };

@@ -47,34 +47,44 @@ static void draw_cursor(void)
     write_crtc(CURSOR_LOW, (uint8_t)position);
 }
 
+static void draw_row(unsigned row)
+{
+    for (unsigned column = 0; column < terminal.columns; column++) {
+        struct terminal_cell cell = terminal_cell(&terminal, row, column);
+        video[row * terminal.columns + column] =
+            (uint16_t)(cell.attribute << 8 | cp437_from_unicode(cell.character));
+    }
+}
+
+/* Interrupts are off for a row at a time: video memory is slow, and COM1 must not overrun. */
 static void draw(void)
 {
     for (unsigned row = 0; row < terminal.rows; row++) {
-        if (!terminal_take_dirty(&terminal, row))
-            continue;
-        for (unsigned column = 0; column < terminal.columns; column++) {
-            struct terminal_cell cell = terminal_cell(&terminal, row, column);
-            video[row * terminal.columns + column] =
-                (uint16_t)(cell.attribute << 8 | cp437_from_unicode(cell.character));
-        }
+        uint32_t flags = interrupts_save();
+        if (terminal_take_dirty(&terminal, row))
+            draw_row(row);
+        interrupts_restore(flags);
     }
+
+    uint32_t flags = interrupts_save();
     draw_cursor();
+    interrupts_restore(flags);
 }
 
 static void vga_write(const char *bytes, size_t length)
 {
     uint32_t flags = interrupts_save();
     terminal_write(&terminal, bytes, length);
-    draw();
     interrupts_restore(flags);
+    draw();
 }
 
 static void vga_scroll(int lines)
 {
     uint32_t flags = interrupts_save();
     terminal_scroll_view(&terminal, lines);
-    draw();
     interrupts_restore(flags);
+    draw();
 }
 
 static struct console vga_console = { .name = "VGA text",

@@ -108,6 +108,12 @@ void frames_reserve(struct frames *f, uint32_t first, uint32_t end)
     f->reserved += fix(f, first, end);
 }
 
+void frames_lower_end(struct frames *f)
+{
+    while (f->end > 0 && test_bit(f->fixed, f->end - 1))
+        f->end--;
+}
+
 uint32_t frames_alloc(struct frames *f, enum frames_zone zone)
 {
     uint32_t end = zone_end(f, zone) / BITS;

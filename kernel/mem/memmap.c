@@ -92,5 +92,6 @@ uint64_t memmap_enter(const struct memmap_source *source, struct frames *frames)
         range = memmap_frames_touched(&region);
         frames_remove(frames, range.first, range.end);
     }
+    frames_lower_end(frames);
     return left_out;
 }

@@ -157,15 +157,14 @@ SHELL_COMMAND(kmalloc, "kmalloc SIZE", "takes a block of the heap", "kmalloc 100
 
     if (argc != 2 || !parse_size(argv[1], &size))
         return SHELL_USAGE;
+    if (!lab_has_room())
+        return shell_error("the laboratory holds %u blocks already", LAB_BLOCKS);
     void *block = kmalloc(size);
     if (block == NULL) {
         kprintf("0\n");
         return SHELL_OK;
     }
-    if (!lab_add_block((vaddr_t)block)) {
-        kfree(block);
-        return shell_error("the laboratory holds %u blocks already", LAB_BLOCKS);
-    }
+    lab_add_block((vaddr_t)block);
     kprintf("0x%08x\n", (uint32_t)(vaddr_t)block);
     return SHELL_OK;
 }

@@ -158,7 +158,8 @@ SHELL_COMMAND(irq, "irq", "shows the interrupt lines and their counts", "irq")
             kprintf(", %llu spurious", info.spurious);
         kprintf("\n");
     }
-    kprintf("other vectors: %u, input lost: %u\n", irq_unexpected(), input_lost());
+    kprintf("other vectors: %u, input lost: %u, output lost: %u\n", irq_unexpected(), input_lost(),
+            console_dropped());
     return SHELL_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <mem/paging.h>
 #include <mem/pmm.h>
 #include <mem/sections.h>
+#include <panic.h>
 
 #define FRAMES (PMM_MAX_PHYS_ADDR / PAGE_SIZE)
 
@@ -33,12 +34,15 @@ bool lab_owns_frame(paddr_t frame)
     return number < FRAMES && (frames[number / 32] >> number % 32 & 1) != 0;
 }
 
-bool lab_add_block(vaddr_t block)
+bool lab_has_room(void)
 {
-    if (block_count == LAB_BLOCKS)
-        return false;
+    return block_count < LAB_BLOCKS;
+}
+
+void lab_add_block(vaddr_t block)
+{
+    ASSERT(lab_has_room());
     blocks[block_count++] = block;
-    return true;
 }
 
 bool lab_remove_block(vaddr_t block)
@@ -66,10 +70,12 @@ bool lab_owns_heap(vaddr_t address, size_t length)
 vaddr_t lab_mapping_of(paddr_t frame)
 {
     struct mapped_page page = { 0, { false, false, 0, 0 } };
+    vaddr_t from = PAGE_SIZE;
 
-    while (paging_next_page(page.virt + PAGE_SIZE, &page)) {
+    while (from != 0 && paging_next_page(from, &page)) {
         if ((page.to.flags & PAGE_LABORATORY) && page.to.phys == frame)
             return page.virt;
+        from = page.virt + PAGE_SIZE; /* 0 behind the last page */
     }
     return 0;
 }

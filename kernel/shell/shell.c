@@ -15,7 +15,7 @@
 #include <shell/line.h>
 #include <shell/tokenize.h>
 
-#define MAX_WORDS 64
+#define MAX_WORDS (LINE_CHARACTERS / 2) /* as many as a line can hold */
 
 extern const struct shell_command _commands_start[], _commands_end[];
 
@@ -62,8 +62,7 @@ static void run_command(const struct shell_command *command, int argc, char **ar
 struct job {
     const struct shell_command *command;
     int argc;
-    char *argv[MAX_WORDS + 1];
-    char words[];
+    char *argv[]; /* argc words and a NULL; their text follows */
 };
 
 static int job_thread(void *arg)
@@ -77,15 +76,15 @@ static int job_thread(void *arg)
 
 static struct job *make_job(const struct shell_command *command, int argc, char **argv)
 {
-    size_t size = 0;
+    size_t size = sizeof(struct job) + ((size_t)argc + 1) * sizeof(char *);
 
     for (int i = 0; i < argc; i++)
         size += strlen(argv[i]) + 1;
-    struct job *job = kmalloc(sizeof(*job) + size);
+    struct job *job = kmalloc(size);
     if (job == NULL)
         return NULL;
 
-    char *words = job->words;
+    char *words = (char *)&job->argv[argc + 1];
     job->command = command;
     job->argc = argc;
     for (int i = 0; i < argc; i++) {

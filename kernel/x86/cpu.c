@@ -121,6 +121,9 @@ static void identify_version(uint32_t signature)
 static void identify_extended(void)
 {
     uint32_t max = cpuid(0x80000000).eax;
+
+    if (cpu.has_pse36)
+        cpu.physical_address_bits = 36; /* unless the CPU says otherwise */
     if (max < 0x80000000 || max > 0x8000ffff)
         return; /* the CPU has no extended leaves and answers with something else */
 
@@ -135,8 +138,6 @@ static void identify_extended(void)
     }
     if (max >= 0x80000008)
         cpu.physical_address_bits = cpuid(0x80000008).eax & 0xff;
-    else if (cpu.has_pse36)
-        cpu.physical_address_bits = 36;
 }
 
 static void identify(void)

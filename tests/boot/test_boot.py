@@ -137,6 +137,12 @@ def test_unknown_words_are_reported_and_ignored(start):
     assert machine.command("keymap") == ["de"]
 
 
+@pytest.mark.quick
+def test_words_behind_a_long_one_count(boot):
+    machine = boot(images.make_image("x" * 800 + " keymap=de"))
+    assert machine.command("keymap") == ["de"]
+
+
 # ---- GRUB's menu -------------------------------------------------------------------------------
 
 def wait_for_menu(machine, press):

@@ -61,6 +61,17 @@ def test_a_frame_belongs_to_no_block_of_the_heap(machine):
     kfree(machine, block)
 
 
+def test_the_last_page_of_all_may_be_mapped(machine):
+    before = meminfo(machine)
+    ok(machine, "map fffff000 b8000 ro")
+    frame = frame_alloc(machine)
+    ok(machine, f"frame free {frame:x}")
+    assert machine.command("peek fffffffc")[0].startswith("0xfffffffc: ")
+    assert_refused(machine, "peek fffffffc 2")
+    ok(machine, "unmap fffff000")
+    assert meminfo(machine) == before
+
+
 # ---- Mappings ----------------------------------------------------------------------------------
 
 def test_a_mapped_frame_is_seen_at_both_addresses(machine):

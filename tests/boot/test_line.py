@@ -1,5 +1,6 @@
 """The shell's line over COM1, byte by byte: echo, editing, history, completion, type-ahead."""
 import re
+import time
 
 import pytest
 
@@ -126,6 +127,11 @@ def test_a_line_wider_than_the_screen_is_edited(machine):
 
 # ---- The longest line --------------------------------------------------------------------------
 
+def test_a_line_may_hold_as_many_words_as_fit(machine):
+    words = " ".join(["x"] * 500)
+    assert machine.command("echo " + words) == [words]
+
+
 def test_the_longest_line_is_taken(machine):
     words = "x" * (LINE_LENGTH - len("echo "))
     assert machine.command("echo " + words) == [words]
@@ -197,6 +203,36 @@ def test_ctrl_c_stops_a_command(machine):
     machine.send(CTRL_C)
     machine.prompt()
     assert machine.command("echo next") == ["next"]
+
+
+def test_ctrl_c_gives_up_the_line_begun_while_a_command_ran(machine):
+    machine.send("sleep 1000\r")
+    machine.wait_for("sleep 1000\r\n")
+    machine.send("begun and" + CTRL_C + "echo next\r")
+    machine.wait_for("\r\nronin> echo next\r\nnext\r\n")
+    machine.prompt()
+
+
+def test_ctrl_c_leaves_whole_lines_typed_ahead(machine):
+    machine.send("sleep 1000\r")
+    machine.wait_for("sleep 1000\r\n")
+    machine.send("echo whole\rbegun" + CTRL_C)
+    machine.wait_for("\r\nronin> echo whole\r\nwhole\r\nronin> ")
+    assert machine.command("echo next") == ["next"]
+
+
+def test_ctrl_c_typed_ahead_right_behind_a_command_stops_it(machine):
+    machine.send("sleep 1000\r" + CTRL_C)
+    machine.prompt()
+    assert machine.command("echo next") == ["next"]
+
+
+def test_a_lone_lf_is_an_enter_also_behind_a_cr(machine):
+    machine.send("\r")
+    machine.prompt()
+    time.sleep(0.05)    # as long as a person needs at least between two keys
+    machine.send("\n")
+    machine.prompt()
 
 
 def test_lines_typed_ahead_run_in_their_order(machine):
