@@ -68,22 +68,26 @@ static bool ends_line(uint32_t key)
     return key == '\n' || key == '\r';
 }
 
-/* Drops what was typed of a line that is not finished; whole lines typed ahead stay. */
-static void drop_unfinished_line(void)
+/*
+ * Ctrl-C while a command runs: the command stops, and the line that was begun meanwhile is given
+ * up. Whole lines typed ahead stay.
+ */
+static void interrupt_foreground(void)
+{
+    while (queue.head != queue.tail && !ends_line(queue.keys[(queue.head - 1) % KEY_QUEUE]))
+        queue.head--;
+    thread_interrupt(foreground);
+}
+
+/* The same as the byte arrives: what was typed before it may still be in the ring. */
+static void interrupt_foreground_by_byte(void)
 {
     while (serial.head != serial.tail && !ends_line(serial.bytes[(serial.head - 1) % SERIAL_RING]))
         serial.head--;
-    if (serial.head != serial.tail)
-        return; /* the queue's keys came before a line that is whole */
-    while (queue.head != queue.tail && !ends_line(queue.keys[(queue.head - 1) % KEY_QUEUE]))
-        queue.head--;
-}
-
-/* Ctrl-C while a command runs: it stops, and the line that was begun meanwhile is given up. */
-static void interrupt_foreground(void)
-{
-    drop_unfinished_line();
-    thread_interrupt(foreground);
+    if (serial.head == serial.tail)
+        interrupt_foreground();
+    else
+        thread_interrupt(foreground); /* the line began in the ring, behind a whole one */
 }
 
 /*
@@ -107,7 +111,7 @@ void input_serial_byte(uint8_t byte)
     uint32_t flags = interrupts_save();
     byte = enter_of_its_own(byte);
     if (byte == KEY_CTRL('c') && foreground != NULL)
-        interrupt_foreground(); /* even when type-ahead fills the ring */
+        interrupt_foreground_by_byte(); /* even when type-ahead fills the ring */
     else if (serial.head - serial.tail < SERIAL_RING)
         serial.bytes[serial.head++ % SERIAL_RING] = byte;
     else

@@ -114,17 +114,6 @@ static enum shell_result run_in_background(const struct shell_command *command, 
 
 /* ---- Lines ---- */
 
-static void run_in_foreground(const struct shell_command *command, int argc, char **argv)
-{
-    thread_clear_interrupt();
-    input_set_foreground(thread_current());
-    run_command(command, argc, argv);
-    input_set_foreground(NULL);
-    if (thread_interrupted())
-        kprintf("^C\n");
-    thread_clear_interrupt();
-}
-
 static void run_line(char *line)
 {
     char *argv[MAX_WORDS + 1];
@@ -153,7 +142,7 @@ static void run_line(char *line)
     else if (background)
         run_in_background(command, argc, argv);
     else
-        run_in_foreground(command, argc, argv);
+        run_command(command, argc, argv);
 }
 
 /* ---- Completion ---- */
@@ -239,9 +228,20 @@ static enum line_result read_line(void)
         result = line_key(&editor, key);
         if (result != LINE_MORE)
             console_set_line(NULL);
+        if (result == LINE_DONE) /* before the line break can be seen: Ctrl-C may follow it */
+            input_set_foreground(thread_current());
         console_edit_end(flags);
     }
     return result;
+}
+
+/* From here on Ctrl-C is a key again; one that came while the command ran is shown. */
+static void end_command(void)
+{
+    input_set_foreground(NULL);
+    if (thread_interrupted())
+        kprintf("^C\n");
+    thread_clear_interrupt();
 }
 
 void shell_run(void)
@@ -253,6 +253,7 @@ void shell_run(void)
         switch (read_line()) {
         case LINE_DONE:
             run_line(line_text(&editor));
+            end_command();
             break;
         case LINE_TOO_LONG:
             shell_error("the line is longer than %u characters", LINE_CHARACTERS);
