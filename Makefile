@@ -67,7 +67,7 @@ TOOLCHAIN_DIR := $(strip $(TOOLCHAIN_DIR))
 ifeq ($(origin CROSS_COMPILE),undefined)
 CROSS_COMPILE := $(firstword \
 	$(if $(shell command -v i686-elf-gcc),i686-elf-) \
-	$(if $(wildcard $(TOOLCHAIN_DIR)/bin/i686-elf-gcc),$(TOOLCHAIN_DIR)/bin/i686-elf-) \
+	$(if $(shell test -x "$(TOOLCHAIN_DIR)/bin/i686-elf-gcc" && echo yes),$(TOOLCHAIN_DIR)/bin/i686-elf-) \
 	i686-linux-gnu-)
 endif
 CC      := $(CROSS_COMPILE)gcc
@@ -171,6 +171,10 @@ FIRMWARE ?= bios
 CMDLINE  ?=
 QEMU_EXTRA ?=
 
+ifneq ($(findstring ;,$(CMDLINE))$(findstring {,$(CMDLINE))$(findstring },$(CMDLINE))$(findstring $$,$(CMDLINE)),)
+$(error CMDLINE must not hold ; { } or $$: GRUB would take them for its own)
+endif
+
 ifneq ($(FIRMWARE),bios)
 ifneq ($(filter run debug,$(GOALS)),)
 $(error FIRMWARE=$(FIRMWARE) is not supported yet: RoninOS boots by BIOS so far)
@@ -186,7 +190,7 @@ RUN_ISO := $(if $(CMDLINE),$B/run.iso,$B/roninos.iso)
 
 $B/run.iso: $B/roninos.stripped.elf iso/mkiso.sh FORCE
 	@printf 'set timeout=0\nmenuentry RoninOS {\n multiboot2 /boot/roninos.elf %s\n}\n' \
-		'$(CMDLINE)' > $B/run.cfg
+		'$(subst ','\'',$(CMDLINE))' > $B/run.cfg
 	@iso/mkiso.sh $< $B/run.cfg $@
 
 .PHONY: run
@@ -282,7 +286,8 @@ help:
 	@echo "CROSS_COMPILE=    picks the toolchain; now: $(CROSS_COMPILE)"
 
 .PHONY: clean
-clean:
+clean: # only what this Makefile has made
+	@[ ! -e $B ] || [ -e $B/compiler ] || { echo "$B is not a build folder of RoninOS" >&2; exit 1; }
 	rm -rf $B
 
 .PHONY: FORCE

@@ -14,11 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKERS = os.cpu_count() or 2
+TIMEOUT = 300            # seconds for one host test; they take a few
 
 
 def run_host_test(program):
-    done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", check=False)
+    try:
+        done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", check=False, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return program, [0, 1], f"it has not ended after {TIMEOUT} seconds"
     passed = re.search(r"\[  PASSED  \] (\d+) test", done.stdout)
     failed = re.search(r"\[  FAILED  \] *(\d+) test", done.stdout)
     counts = [int(m.group(1)) if m else 0 for m in (passed, failed)]

@@ -71,6 +71,7 @@ struct line_editor {
     bool browsing;              /* the line shown came from the history */
     size_t entry;               /* offset of that line in history */
     char draft[LINE_BYTES + 1]; /* the unfinished line while browsing */
+    size_t draft_overflow;      /* and its `overflow` */
 
     size_t history_length;
     char history[LINE_HISTORY_BYTES]; /* strings with their NULs, oldest first */

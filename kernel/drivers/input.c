@@ -23,7 +23,7 @@
 
 #define SCROLL_LINES 12
 
-#define CR_LF_MAX_US 1000u /* between the two of one Enter */
+#define CR_LF_MAX_US 5000u /* between the two of one Enter */
 
 static struct {
     uint8_t bytes[SERIAL_RING];

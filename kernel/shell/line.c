@@ -179,6 +179,8 @@ static void remove_range(struct line_editor *l, size_t from, size_t to)
     memmove(l->text + from, l->text + to, l->length - to + 1);
     l->length -= to - from;
     l->count -= removed;
+    if (l->count == 0)
+        l->overflow = 0; /* nothing is left that has lost something */
 
     put_text_right(l);
     put_repeated(l, ' ', removed);
@@ -222,10 +224,12 @@ static void backspace(struct line_editor *l)
         remove_range(l, character_before(l, l->cursor), l->cursor);
 }
 
-/* Ctrl-U and Ctrl-W: what was typed past the end of the room goes with the rest. */
+/* Ctrl-U and Ctrl-W at the line's end: what was typed past the room goes first, or with the rest.
+ */
 static void remove_back_to(struct line_editor *l, size_t from)
 {
-    l->overflow = 0;
+    if (l->cursor == l->length)
+        l->overflow = 0;
     remove_range(l, from, l->cursor);
 }
 
@@ -274,8 +278,10 @@ static void show_older(struct line_editor *l)
 
     if (from == 0)
         return;
-    if (!l->browsing)
+    if (!l->browsing) {
         memcpy(l->draft, l->text, l->length + 1);
+        l->draft_overflow = l->overflow;
+    }
     l->browsing = true;
     l->entry = history_before(l, from);
     replace_text(l, l->history + l->entry);
@@ -288,6 +294,7 @@ static void show_newer(struct line_editor *l)
     l->entry = history_after(l, l->entry);
     l->browsing = l->entry < l->history_length;
     replace_text(l, l->browsing ? l->history + l->entry : l->draft);
+    l->overflow = l->browsing ? 0 : l->draft_overflow;
 }
 
 /* Completion */

@@ -2,8 +2,8 @@
 
 QEMU connects to two sockets that are listened on before it starts: one is COM1, the other QMP, its
 control channel. COM1 is read all the time by a thread, so that no test holds the machine up.
-Nothing here sleeps for an effect: every wait watches for something with a bound,
-and when the bound is reached, the failure shows what the machine said.
+Every wait watches for something with a bound, and when the bound is reached, the failure shows what
+the machine said.
 """
 import json
 import os

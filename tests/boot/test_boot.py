@@ -1,4 +1,5 @@
 """How the kernel comes up and leaves: boot media, machines, command lines, power."""
+import time
 import re
 
 import pytest
@@ -148,21 +149,38 @@ def test_words_behind_a_long_one_count(boot):
 def wait_for_menu(machine, press):
     """Presses a key again and again while firmware and GRUB start, until the menu stands there."""
     def shows_menu(lines):
-        press()
+        if time.monotonic() >= next_press[0]:   # more often would only fill the BIOS's buffer
+            press()
+            next_press[0] = time.monotonic() + 0.5
         return any("self-test" in line for line in lines)
+
+    next_press = [0]
 
     machine.wait_screen(shows_menu)
     assert b"ronin> " not in machine.received
+
+
+def press_until_the_kernel_starts(machine, key):
+    while b"RoninOS" not in machine.received:
+        machine.press(key)
+        time.sleep(0.5)
+        assert machine.process.poll() is None
 
 
 @pytest.mark.quick
 def test_escape_shows_the_menu_with_the_self_test(start):
     machine = start(extra=DEBUG_EXIT)
     wait_for_menu(machine, lambda: machine.press("esc"))
-    for _ in range(10):
-        machine.press("down")
-    machine.wait_screen(lambda lines: any("*" in line and "self-test" in line for line in lines))
-    machine.press("ret")
+
+    def self_test_is_selected(lines):
+        selected = any("*" in line and "self-test" in line for line in lines)
+        if not selected:
+            machine.press("down")
+            time.sleep(0.1)
+        return selected
+
+    machine.wait_screen(self_test_is_selected)
+    press_until_the_kernel_starts(machine, "ret")
     assert machine.wait_exit(timeout=300) == PASSED
 
 
@@ -171,7 +189,7 @@ def test_held_shift_shows_the_menu(start):
     machine = start()
     wait_for_menu(machine, lambda: machine.hold("shift"))
     machine.hold("shift", down=False)
-    machine.press("ret")
+    press_until_the_kernel_starts(machine, "ret")
     machine.prompt()
 
 

@@ -330,7 +330,25 @@ static void backspace_first_undoes_what_was_not_stored(void **state)
     assert_silent('x');
     assert_int_equal(key('\n'), LINE_TOO_LONG);
 
-    /* ...but deleting it does. */
+    /* ...nor does a look at the history, or Ctrl-U where there is nothing to delete... */
+    line_start(&editor);
+    for (unsigned i = 0; i < LINE_CHARACTERS + 1; i++)
+        key('a');
+    key(KEY_UP);
+    key(KEY_DOWN);
+    key(KEY_HOME);
+    key(KEY_CTRL('u'));
+    assert_int_equal(key('\n'), LINE_TOO_LONG);
+
+    /* ...but deleting all of it does. */
+    line_start(&editor);
+    for (unsigned i = 0; i < LINE_CHARACTERS + 9; i++)
+        key('a');
+    key(KEY_HOME);
+    key(KEY_CTRL('k'));
+    type("fine");
+    assert_line("fine|");
+    assert_int_equal(key('\n'), LINE_DONE);
     line_start(&editor);
     for (unsigned i = 0; i < LINE_CHARACTERS + 9; i++)
         key('a');
@@ -475,6 +493,7 @@ static void tab_respects_the_capacity(void **state)
     key(KEY_DELETE);
     assert_silent('\t');
     assert_silent('\t');
+    key(KEY_END);
     key(KEY_CTRL('w'));
     assert_int_equal(key('\n'), LINE_DONE);
 }
