@@ -5,6 +5,7 @@
 #include <boot_info.h>
 #include <cmdline.h>
 #include <drivers/input.h>
+#include <drivers/pci.h>
 #include <drivers/pit.h>
 #include <drivers/power.h>
 #include <drivers/ps2.h>
@@ -169,6 +170,7 @@ static int start_devices_and_shell(void *arg)
     input_set_keymap(cmdline->keymap);
     ps2_init();
     serial_start_input();
+    pci_init();
     if (cmdline->selftest)
         selftest_run_and_leave();
     shell_run();

@@ -44,6 +44,7 @@ SESSIONS = {
     "background": ["sleep 60 &", "threads", "kill sleep", "kill reaper", "echo 'two  words' three"],
     "irq": ["irq"],
     "cpu": ["cpu"],
+    "pci": ["pci"],
 }
 PANICS = {"null-write": "crash null-write", "divide": "crash divide",
           "stack-overflow": "crash stack-overflow"}

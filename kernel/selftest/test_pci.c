@@ -1,0 +1,38 @@
+/*
+ * Tests of PCI on the machine at hand. One without PCI passes them all.
+ */
+#include <selftest.h>
+#include <drivers/pci.h>
+
+SELFTEST(pci_registers, "pci: registers read as they were found, and were left so")
+{
+    const struct pci_device_info *info;
+
+    for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
+        EXPECT(pci_read(info->address, PCI_ID) == (info->vendor | (uint32_t)info->device << 16));
+        EXPECT(pci_read(info->address, PCI_CLASS) >> 24 == info->class);
+        for (uint32_t b = 0; b < PCI_BARS; b++) {
+            const struct pci_bar *bar = &info->bars[b];
+            uint32_t flags = bar->kind == PCI_BAR_IO ? 0x3 : 0xf;
+            if (bar->kind != PCI_BAR_NONE)
+                EXPECT((pci_read(info->address, PCI_BAR0 + 4 * b) & ~flags) == (uint32_t)bar->base);
+            if (bar->wide)
+                EXPECT(pci_read(info->address, PCI_BAR0 + 4 * b + 4) == bar->base >> 32);
+        }
+    }
+    return NULL;
+}
+
+SELFTEST(pci_capabilities, "pci: a capability that is found has its ID")
+{
+    const struct pci_device_info *info;
+
+    for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
+        for (uint32_t id = 0; id < 0x20; id++) {
+            uint32_t offset = pci_find_capability(info->address, (uint8_t)id);
+            EXPECT(offset == 0 || offset >= 0x40);
+            EXPECT(offset == 0 || (uint8_t)pci_read(info->address, offset) == id);
+        }
+    }
+    return NULL;
+}
