@@ -60,6 +60,19 @@ struct multiboot2_framebuffer {
     uint8_t bits, type;
 };
 
+/* Where a copy of ACPI's root pointer comes from: the tag's type. */
+enum multiboot2_rsdp_tag {
+    MULTIBOOT2_RSDP_OLD = 14, /* as ACPI 1.0 knows it */
+    MULTIBOOT2_RSDP_NEW = 15, /* as ACPI 2.0 and later know it */
+};
+
+#define MULTIBOOT2_RSDP_MAX 36u
+
+struct multiboot2_rsdp {
+    uint8_t bytes[MULTIBOOT2_RSDP_MAX]; /* unchecked; zero behind `size` */
+    uint32_t size;                      /* how many of them the tag held */
+};
+
 /*
  * Opens a block at `info`, of which `available` bytes may be read. Returns MULTIBOOT2_ITEM, or
  * MULTIBOOT2_BAD_SIZE when its size is below 8, above `available` or MULTIBOOT2_MAX_SIZE.
@@ -82,5 +95,9 @@ void multiboot2_loader_name(const struct multiboot2 *mb, char *text, uint32_t si
 
 /* Whether there is a framebuffer tag; if so, what it says. */
 bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb);
+
+/* Whether there is such a tag with anything in it; if so, a copy, cut to MULTIBOOT2_RSDP_MAX. */
+bool multiboot2_rsdp(const struct multiboot2 *mb, enum multiboot2_rsdp_tag type,
+                     struct multiboot2_rsdp *rsdp);
 
 #endif

@@ -238,3 +238,18 @@ bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_frame
            get32(mb, tag.offset + 20, &fb->width) && get32(mb, tag.offset + 24, &fb->height) &&
            get8(mb, tag.offset + 28, &fb->bits) && get8(mb, tag.offset + 29, &fb->type);
 }
+
+bool multiboot2_rsdp(const struct multiboot2 *mb, enum multiboot2_rsdp_tag type,
+                     struct multiboot2_rsdp *rsdp)
+{
+    struct multiboot2_walk walk = { 0, 0 };
+    struct tag tag;
+
+    *rsdp = (struct multiboot2_rsdp){ 0 };
+    if (next_tag(mb, &walk, (uint32_t)type, &tag) != MULTIBOOT2_ITEM)
+        return false;
+    while (rsdp->size < MULTIBOOT2_RSDP_MAX && rsdp->size < tag.size - TAG_HEAD &&
+           get8(mb, tag.offset + TAG_HEAD + rsdp->size, &rsdp->bytes[rsdp->size]))
+        rsdp->size++;
+    return rsdp->size > 0;
+}

@@ -25,6 +25,8 @@ enum tag_type {
     MODULE = 3,
     MEMORY_MAP = 6,
     FRAMEBUFFER = 8,
+    RSDP_OLD = 14,
+    RSDP_NEW = 15,
     UNKNOWN = 77,
 };
 
@@ -122,6 +124,15 @@ static void put_framebuffer(void)
     end_tag();
 }
 
+/* Bytes that count from `first` on: the parser only copies them. */
+static void put_rsdp(enum tag_type type, uint32_t size, uint32_t first)
+{
+    begin_tag(type);
+    for (uint32_t i = 0; i < size; i++)
+        put(first + i, 1);
+    end_tag();
+}
+
 /* A block as GRUB writes it, with two modules, and two tags that the kernel does not know. */
 static void put_good_block(void)
 {
@@ -138,6 +149,8 @@ static void put_good_block(void)
     put_region(0x100000, 0x7ee0000, 1);
     put_region(0x100000000, 0x80000000, 20);
     put_framebuffer();
+    put_rsdp(RSDP_OLD, 20, 100);
+    put_rsdp(RSDP_NEW, 36, 200);
     begin_tag(UNKNOWN);
     end_tag();
     put_module(0, 0, "");
@@ -173,6 +186,8 @@ struct contents {
     struct multiboot2_framebuffer fb;
     bool has_fb;
     char command_line[64], loader_name[32];
+    struct multiboot2_rsdp rsdp_old, rsdp_new;
+    bool has_rsdp_old, has_rsdp_new;
 };
 
 /* Walks the whole block. A walk over n bytes cannot have more than n / 8 items: that it ends. */
@@ -201,6 +216,10 @@ static void read_all(struct contents *all)
     all->has_fb = multiboot2_framebuffer(&mb, &all->fb);
     multiboot2_command_line(&mb, all->command_line, sizeof(all->command_line));
     multiboot2_loader_name(&mb, all->loader_name, sizeof(all->loader_name));
+    all->has_rsdp_old = multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_OLD, &all->rsdp_old);
+    all->has_rsdp_new = multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_NEW, &all->rsdp_new);
+    assert_in_range(all->rsdp_old.size, 0, MULTIBOOT2_RSDP_MAX);
+    assert_in_range(all->rsdp_new.size, 0, MULTIBOOT2_RSDP_MAX);
     assert_in_range(strnlen(all->command_line, sizeof(all->command_line)), 0, 63);
     assert_in_range(strnlen(all->loader_name, sizeof(all->loader_name)), 0, 31);
 }
@@ -236,6 +255,13 @@ static void expect_region(const struct multiboot2_region *region, uint64_t base,
     assert_int_equal(region->type, type);
 }
 
+static void expect_rsdp(const struct multiboot2_rsdp *rsdp, uint32_t size, uint32_t first)
+{
+    assert_int_equal(rsdp->size, size);
+    for (uint32_t i = 0; i < MULTIBOOT2_RSDP_MAX; i++)
+        assert_int_equal(rsdp->bytes[i], i < size ? (uint8_t)(first + i) : 0);
+}
+
 static void test_good_block(void **state)
 {
     struct contents all;
@@ -268,6 +294,9 @@ static void test_good_block(void **state)
         assert_int_equal(all.fb.height, 768);
         assert_int_equal(all.fb.bits, 32);
         assert_int_equal(all.fb.type, MULTIBOOT2_FRAMEBUFFER_RGB);
+        assert_true(all.has_rsdp_old && all.has_rsdp_new);
+        expect_rsdp(&all.rsdp_old, 20, 100);
+        expect_rsdp(&all.rsdp_new, 36, 200);
         assert_string_equal(all.command_line, "selftest keymap=de");
         assert_string_equal(all.loader_name, "GRUB 2.06-13+deb12u1");
     }
@@ -290,6 +319,7 @@ static void test_empty_block(void **state)
         assert_int_equal(all.regions_end, MULTIBOOT2_END);
         assert_int_equal(all.modules_end, MULTIBOOT2_END);
         assert_false(all.has_fb);
+        assert_false(all.has_rsdp_old || all.has_rsdp_new);
         assert_string_equal(all.command_line, "");
         assert_string_equal(all.loader_name, "");
     }
@@ -437,6 +467,25 @@ static void test_short_tags(void **state)
         set32(block.tag + 4, size);
         open_block();
         assert_int_equal(multiboot2_framebuffer(&mb, &fb), size >= 30);
+    }
+}
+
+/* A root pointer of any size is copied as far as there is room; one of nothing is none. */
+static void test_rsdp_sizes(void **state)
+{
+    struct multiboot2_rsdp rsdp;
+
+    (void)state;
+    for (uint32_t size = 0; size <= 100; size++) {
+        uint32_t copied = size < MULTIBOOT2_RSDP_MAX ? size : MULTIBOOT2_RSDP_MAX;
+
+        begin_block();
+        put_rsdp(RSDP_NEW, size, 7);
+        open_block();
+        assert_int_equal(multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_NEW, &rsdp), size > 0);
+        expect_rsdp(&rsdp, copied, 7);
+        assert_false(multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_OLD, &rsdp));
+        expect_rsdp(&rsdp, 0, 0);
     }
 }
 
@@ -682,6 +731,7 @@ int main(void)
         cmocka_unit_test(test_cut_entry),      cmocka_unit_test(test_several_maps),
         cmocka_unit_test(test_module_borders), cmocka_unit_test(test_unterminated_strings),
         cmocka_unit_test(test_truncation),     cmocka_unit_test(test_random_damage),
+        cmocka_unit_test(test_rsdp_sizes),
     };
 
     return cmocka_run_group_tests(tests, set_alarm, close_copy);
