@@ -4,6 +4,7 @@
 #include "mem/layout.h"
 #include <boot_info.h>
 #include <cmdline.h>
+#include <drivers/acpi.h>
 #include <drivers/input.h>
 #include <drivers/pci.h>
 #include <drivers/pit.h>
@@ -169,6 +170,7 @@ static int start_devices_and_shell(void *arg)
     input_init();
     input_set_keymap(cmdline->keymap);
     ps2_init();
+    acpi_init();
     serial_start_input();
     pci_init();
     if (cmdline->selftest)

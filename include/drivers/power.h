@@ -6,10 +6,10 @@
 
 #include <types.h>
 
-/* Switches the machine off where that is possible; returns where it is not. */
+/* Switches the machine off, by ACPI or an emulator's port; returns where neither works. */
 void power_off(void);
 
-/* Restarts the machine: keyboard controller, then a triple fault. */
+/* Restarts the machine: ACPI's reset register, keyboard controller, a triple fault. Any context. */
 _Noreturn void power_reboot(void);
 
 /* From here on a panic leaves QEMU as a failure. */

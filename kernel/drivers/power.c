@@ -1,10 +1,13 @@
 /*
- * Power: the ports that emulators have for it. ACPI, which real machines need, is not there yet.
+ * Power: the ways to switch off and to restart, the proper one first. Each is waited for a while
+ * and followed by the next, because a machine may offer what it does not do.
  */
 #include <drivers/power.h>
+#include <drivers/acpi.h>
 #include <x86/io.h>
 
-/* The power management port of QEMU's pc and q35, and of older QEMU and Bochs. */
+/* Where there is no ACPI: the power management port of QEMU's pc and q35, and of older QEMU and
+ * Bochs. */
 #define PORT_PM_QEMU         0x604
 #define PORT_PM_BOCHS        0xb004
 #define PM_SLEEP_S5          0x2000 /* SLP_EN, sleep type 0 */
@@ -20,6 +23,7 @@ static bool selftest;
 
 void power_off(void)
 {
+    acpi_power_off();
     outw(PORT_PM_QEMU, PM_SLEEP_S5);
     outw(PORT_PM_BOCHS, PM_SLEEP_S5);
     for (uint32_t i = 0; i < MAX_POLLS; i++)
@@ -29,6 +33,7 @@ void power_off(void)
 void power_reboot(void)
 {
     interrupts_disable();
+    acpi_reset();
     for (uint32_t polls = 0; polls < MAX_POLLS; polls++) {
         if (!(inb(PORT_KEYBOARD_STATUS) & KEYBOARD_INPUT_FULL))
             break;
