@@ -1,0 +1,235 @@
+"""ACPI: what the kernel reads out of firmware's tables, and that it leaves by what they say.
+
+QEMU's log of every port that is written shows which way the machine went. Tables of a test's own come
+to the kernel as QEMU's do: by fw_cfg, from where SeaBIOS puts them into memory.
+"""
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+OFF = {"guest": True, "reason": "guest-shutdown"}
+RESET = {"guest": True, "reason": "guest-reset"}
+CANNOT = "This machine cannot be switched off by RoninOS; it may be switched off now."
+
+SMI_COMMAND, PM1A, RESET_PORT, KEYBOARD = 0xb2, 0x604, 0xcf9, 0x64
+PM1A_LEGACY = 0xb004                    # where SeaBIOS puts it on a q35 without QEMU's tables
+ACPI_MODE, SLEEP = 1, 1 << 13           # SCI_EN, SLP_EN
+KEYBOARD_RESET = 0xfe
+
+
+class Ports:
+    """QEMU's log of what the kernel writes to its ports."""
+
+    def __init__(self, folder):
+        self.log = Path(folder) / "trace"
+        self.options = ["-D", str(self.log)]
+
+    def watch(self, machine):
+        machine.qmp("trace-event-set-state", name="memory_region_ops_write", enable=True)
+
+    def written(self, *ports):
+        """Writes to these ports, in their order: (port, value)."""
+        writes = re.findall(r"ops_write.* addr 0x(\w+) value 0x(\w+) ", self.log.read_text())
+        return [(int(port, 16), int(value, 16)) for port, value in writes if int(port, 16) in ports]
+
+
+@pytest.fixture
+def ports(tmp_path):
+    return Ports(tmp_path)
+
+
+def acpi_line(lines):
+    found = [line for line in lines if line.startswith("ACPI:")]
+    assert len(found) == 1, found
+    return found[0]
+
+
+# ---- QEMU's tables -----------------------------------------------------------------------------
+
+@pytest.mark.quick
+@pytest.mark.parametrize("chipset, reset", [("pc", "no (no register)"), ("q35", "0x0f to port 0xcf9")])
+def test_poweroff_goes_by_the_tables(start, ports, chipset, reset):
+    """Into ACPI mode first, which QEMU is not in; the fallbacks do not keep the bit that says so."""
+    machine = start(machine=chipset, extra=ports.options)
+    lines = machine.prompt()
+    assert acpi_line(lines) == f"ACPI: revision 0, poweroff: S5 0,0 at port 0x604, reset: {reset}"
+    ports.watch(machine)
+    machine.send("poweroff\r")
+    assert machine.wait_event("SHUTDOWN") == OFF
+    assert machine.wait_exit() == 0
+    writes = ports.written(SMI_COMMAND, PM1A, PM1A_LEGACY)
+    assert [port for port, _ in writes] == [SMI_COMMAND, PM1A, PM1A]
+    assert [value for _, value in writes[1:]] == [ACPI_MODE, ACPI_MODE | SLEEP]
+
+
+@pytest.mark.quick
+def test_reset_register(start, ports):
+    machine = start(machine="q35", extra=ports.options)
+    machine.prompt()
+    ports.watch(machine)
+    machine.send("reboot\r")
+    assert machine.wait_event("RESET") == RESET
+    assert ports.written(RESET_PORT, KEYBOARD)[0] == (RESET_PORT, 0x0f)
+    machine.prompt()
+
+
+@pytest.mark.quick
+def test_without_acpi_the_old_ways_remain(start, ports):
+    """A pc that has neither the tables nor the device behind them."""
+    machine = start(machine="pc,acpi=off", extra=ports.options)
+    assert acpi_line(machine.prompt()) == "ACPI: none"
+    ports.watch(machine)
+    assert machine.command("poweroff") == [CANNOT]
+    assert ports.written(PM1A, PM1A_LEGACY) == [(PM1A, SLEEP), (PM1A_LEGACY, SLEEP)]
+    machine.send("reboot\r")
+    assert machine.wait_event("RESET") == RESET
+    assert ports.written(RESET_PORT, KEYBOARD)[-1] == (KEYBOARD, KEYBOARD_RESET)
+    machine.prompt()
+
+
+# ---- Tables of our own -------------------------------------------------------------------------
+
+HEADER = 36
+FADT_SIZE = 276
+RESET_FLAG, REDUCED_FLAG = 1 << 10, 1 << 20
+IO, MEMORY, PCI = 1, 0, 2
+
+
+def table(signature, content, revision=1):
+    """A table without its checksum, which SeaBIOS fills in."""
+    return struct.pack("<4sIBB6s8sI4sI", signature, HEADER + len(content), revision, 0, b"RONIN ",
+                       b"TESTTEST", 1, b"TEST", 1) + content
+
+
+def fadt(pm1a=PM1A, flags=RESET_FLAG, reset=(IO, RESET_PORT, 0x0f), smi=(SMI_COMMAND, 2)):
+    body = bytearray(FADT_SIZE)
+    struct.pack_into("<IB", body, 48, *smi)
+    struct.pack_into("<I", body, 64, pm1a)
+    struct.pack_into("<I", body, 112, flags)
+    struct.pack_into("<BBBBQB", body, 116, reset[0], 8, 0, 1, reset[1], reset[2])
+    return table(b"FACP", bytes(body[HEADER:]), 5)
+
+
+def s5(a, b):
+    return b"\x08_S5_\x12\x06\x02" + bytes([0x0a, a, 0x0a, b])
+
+
+class Firmware:
+    """Tables for SeaBIOS, and the script by which it places them: 128 bytes a step."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.tables = b""
+        self.script = b""
+
+    def step(self, number, layout, *values):
+        self.script += struct.pack("<I" + layout, number, *values).ljust(128, b"\0")
+
+    def add(self, data, sound=True):
+        """Appends a table; returns its offset."""
+        at = len(self.tables)
+        self.tables += data
+        if sound:
+            self.step(3, "56sIII", b"tables", at + 9, at, len(data))
+        return at
+
+    def pointer(self, file, at, size=4):
+        """The number there is an offset into the tables, to become an address."""
+        self.step(2, "56s56sIB", file, b"tables", at, size)
+
+    def options(self, fadt_table, dsdt, others=(), sound=True, revision=0):
+        """What makes QEMU hand them over."""
+        self.step(1, "56sIB", b"tables", 64, 1)
+        self.step(1, "56sIB", b"rsdp", 16, 2)
+        placed = [self.add(dsdt, sound), None]
+        data = bytearray(fadt_table)
+        struct.pack_into("<I", data, 40, placed[0])
+        self.pointer(b"tables", len(self.tables) + 40)
+        placed[1] = self.add(bytes(data))
+        placed[2:] = [self.add(other, sound) for other in others]
+        named = placed[1:]
+        for i in range(len(named)):
+            self.pointer(b"tables", len(self.tables) + HEADER + 4 * i)
+        root = self.add(table(b"RSDT", struct.pack(f"<{len(named)}I", *named)))
+        self.pointer(b"rsdp", 16)
+        self.step(3, "56sIII", b"rsdp", 8, 0, 20)
+        rsdp = b"RSD PTR \0RONIN " + bytes([revision]) + struct.pack("<I", root)
+        options = []
+        for name, content in (("rsdp", rsdp), ("tables", self.tables), ("etc/table-loader", self.script)):
+            path = self.folder / name.replace("/", "-")
+            path.write_bytes(content)
+            options += ["-fw_cfg", f"name={name},file={path}"]
+        return options
+
+
+@pytest.fixture
+def firmware(tmp_path):
+    return Firmware(tmp_path)
+
+
+def boot_with(start, options, ports):
+    machine = start(machine="q35,acpi=off", extra=options + ports.options)
+    line = acpi_line(machine.prompt())
+    ports.watch(machine)
+    return machine, line
+
+
+@pytest.mark.quick
+def test_sleep_type_of_the_dsdt_is_written(start, firmware, ports):
+    """Type 2 is a q35's suspend to disk, which switches QEMU off too; types 0 and 1 are others."""
+    options = firmware.options(fadt(pm1a=PM1A_LEGACY), table(b"DSDT", s5(2, 6)))
+    machine, line = boot_with(start, options, ports)
+    assert "poweroff: S5 2,6 at port 0xb004, reset: 0x0f to port 0xcf9" in line
+    machine.send("poweroff\r")
+    assert machine.wait_event("SHUTDOWN") == OFF
+    assert ports.written(PM1A_LEGACY)[-1] == (PM1A_LEGACY, ACPI_MODE | SLEEP | 2 << 10)
+
+
+@pytest.mark.quick
+def test_s5_in_an_ssdt(start, firmware, ports):
+    others = [table(b"JUNK", b"x" * 100), table(b"SSDT", b"none here"), table(b"SSDT", s5(2, 0))]
+    options = firmware.options(fadt(pm1a=PM1A_LEGACY), table(b"DSDT", b""), others)
+    machine, line = boot_with(start, options, ports)
+    assert "S5 2,0 at port 0xb004" in line
+    machine.send("poweroff\r")
+    assert machine.wait_event("SHUTDOWN") == OFF
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("reset, said", [
+    ((PCI, 0x1f << 32 | 0x40, 0x81), "0x81 to PCI 0x1f00000040"),
+    ((MEMORY, 0xfed00010, 0x00), "0x00 to memory 0xfed00010"),
+], ids=["PCI", "memory"])
+def test_other_reset_registers_are_written(start, firmware, ports, reset, said):
+    """Registers that reset nothing: they are written, and the keyboard controller comes after."""
+    options = firmware.options(fadt(reset=reset), table(b"DSDT", s5(0, 0)))
+    machine, line = boot_with(start, options, ports)
+    assert line.endswith(f"reset: {said}")
+    machine.send("reboot\r")
+    assert machine.wait_event("RESET") == RESET
+    wanted = (0xcfc, reset[2]) if reset[0] == PCI else (reset[1], reset[2])
+    writes = ports.written(wanted[0], KEYBOARD)
+    assert wanted in writes and writes[-1] == (KEYBOARD, KEYBOARD_RESET)
+    machine.prompt()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("dsdt, fields, sound, said", [
+    (table(b"DSDT", b"\x08_S5_\x12\x3f\x04"), {}, True, "no (no S5)"),
+    (table(b"DSDT", s5(5, 5)), {}, False, "no (no sound DSDT)"),
+    (table(b"DSDT", s5(5, 5)), {"flags": REDUCED_FLAG}, True, "no (reduced hardware)"),
+    (table(b"DSDT", s5(5, 5)), {"pm1a": 0x12345678}, True, "no (no PM1 control port)"),
+    (table(b"DSDT", s5(5, 5)), {"reset": (7, 0xfffffffffffffff8, 1)}, True, "reset: no (unknown"),
+    (table(b"DSDT", s5(5, 5)), {"reset": (MEMORY, 0xfffffffffffffff8, 1)}, True, "reset: no (reg"),
+    (table(b"DSDT", s5(5, 5)), {"smi": (0x80, 1)}, True, "S5 5,5"),
+], ids=["no-s5", "bad-checksum", "reduced", "no-port", "reset-space", "reset-address", "no-mode"])
+def test_useless_tables_are_survived(start, firmware, ports, dsdt, fields, sound, said):
+    """The kernel says what is wrong and comes up; poweroff falls back to the old ports."""
+    machine, line = boot_with(start, firmware.options(fadt(**fields), dsdt, sound=sound), ports)
+    assert said in line
+    assert machine.command("heap_test")[-1] == "heap_test: PASS"
+    machine.send("poweroff\r")
+    assert machine.wait_event("SHUTDOWN") == OFF
+    assert ports.written(PM1A_LEGACY) == [(PM1A_LEGACY, SLEEP)]
