@@ -139,23 +139,24 @@ class Firmware:
         """The number there is an offset into the tables, to become an address."""
         self.step(2, "56s56sIB", file, b"tables", at, size)
 
-    def options(self, fadt_table, dsdt, others=(), sound=True, revision=0):
-        """What makes QEMU hand them over."""
+    def options(self, fadt_table, dsdt, others=(), sound=True, xsdt=False):
+        """What makes QEMU hand them over; by an XSDT alone, or an RSDT."""
         self.step(1, "56sIB", b"tables", 64, 1)
         self.step(1, "56sIB", b"rsdp", 16, 2)
-        placed = [self.add(dsdt, sound), None]
         data = bytearray(fadt_table)
-        struct.pack_into("<I", data, 40, placed[0])
+        struct.pack_into("<I", data, 40, self.add(dsdt, sound))
         self.pointer(b"tables", len(self.tables) + 40)
-        placed[1] = self.add(bytes(data))
-        placed[2:] = [self.add(other, sound) for other in others]
-        named = placed[1:]
+        named = [self.add(bytes(data)), *(self.add(other, sound) for other in others)]
+        size, layout, signature = (8, "Q", b"XSDT") if xsdt else (4, "I", b"RSDT")
         for i in range(len(named)):
-            self.pointer(b"tables", len(self.tables) + HEADER + 4 * i)
-        root = self.add(table(b"RSDT", struct.pack(f"<{len(named)}I", *named)))
-        self.pointer(b"rsdp", 16)
+            self.pointer(b"tables", len(self.tables) + HEADER + size * i, size)
+        root = self.add(table(signature, struct.pack(f"<{len(named)}{layout}", *named)))
+        rsdp = b"RSD PTR \0RONIN " + struct.pack("<BIIQI", 2 if xsdt else 0, 0 if xsdt else root, 36,
+                                                 root if xsdt else 0, 0)
+        self.pointer(b"rsdp", 24 if xsdt else 16, size)
         self.step(3, "56sIII", b"rsdp", 8, 0, 20)
-        rsdp = b"RSD PTR \0RONIN " + bytes([revision]) + struct.pack("<I", root)
+        if xsdt:
+            self.step(3, "56sIII", b"rsdp", 32, 0, 36)
         options = []
         for name, content in (("rsdp", rsdp), ("tables", self.tables), ("etc/table-loader", self.script)):
             path = self.folder / name.replace("/", "-")
@@ -189,11 +190,12 @@ def test_sleep_type_of_the_dsdt_is_written(start, firmware, ports):
 
 
 @pytest.mark.quick
-def test_s5_in_an_ssdt(start, firmware, ports):
+@pytest.mark.parametrize("xsdt, revision", [(False, 0), (True, 2)], ids=["RSDT", "XSDT"])
+def test_s5_in_an_ssdt(start, firmware, ports, xsdt, revision):
     others = [table(b"JUNK", b"x" * 100), table(b"SSDT", b"none here"), table(b"SSDT", s5(2, 0))]
-    options = firmware.options(fadt(), table(b"DSDT", b""), others)
+    options = firmware.options(fadt(), table(b"DSDT", b""), others, xsdt=xsdt)
     machine, line = boot_with(start, options, ports)
-    assert "S5 2,0 at port 0x604" in line
+    assert f"revision {revision}, poweroff: S5 2,0 at port 0x604" in line
     machine.send("poweroff\r")
     assert machine.wait_event("SHUTDOWN") == OFF
 
