@@ -6,8 +6,7 @@
 #include <drivers/acpi.h>
 #include <x86/io.h>
 
-/* Where there is no ACPI: the power management port of QEMU's pc and q35, and of older QEMU and
- * Bochs. */
+/* Without ACPI: the power management port of QEMU's pc and q35, and of older QEMU and Bochs. */
 #define PORT_PM_QEMU         0x604
 #define PORT_PM_BOCHS        0xb004
 #define PM_SLEEP_S5          0x2000 /* SLP_EN, sleep type 0 */
