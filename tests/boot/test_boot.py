@@ -151,7 +151,7 @@ def wait_for_menu(machine, press):
     def shows_menu(lines):
         if time.monotonic() >= next_press[0]:   # more often would only fill the BIOS's buffer
             press()
-            next_press[0] = time.monotonic() + 0.5
+            next_press[0] = time.monotonic() + 0.1
         return any("self-test" in line for line in lines)
 
     next_press = [0]
