@@ -1,6 +1,7 @@
 """How the kernel comes up and leaves: boot media, machines, command lines, power."""
-import time
 import re
+import subprocess
+import time
 
 import pytest
 
@@ -142,6 +143,21 @@ def test_unknown_words_are_reported_and_ignored(start):
 def test_words_behind_a_long_one_count(boot):
     machine = boot(images.make_image("x" * 800 + " keymap=de"))
     assert machine.command("keymap") == ["de"]
+
+
+@pytest.mark.quick
+def test_a_wrong_magic_is_reported_and_stops(start, tmp_path):
+    """A debugger changes what the loader leaves in EAX, at the kernel's first instruction."""
+    server = tmp_path / "gdb"
+    machine = start(extra=["-S", "-gdb", f"unix:{server},server=on,wait=off"])
+    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
+                    "-ex", "set architecture i386", "-ex", f"target remote {server}",
+                    "-ex", "hbreak *start", "-ex", "continue", "-ex", "set $eax = 0x2badb002",
+                    "-ex", "delete", "-ex", "detach"],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+    machine.wait_for("PANIC: cannot start: not started by a Multiboot2 loader")
+    machine.wait_for("The machine is halted.")
+    assert any("not started by a Multiboot2 loader" in line for line in machine.screen())
 
 
 # ---- GRUB's menu -------------------------------------------------------------------------------
