@@ -20,6 +20,9 @@ const struct pci_device_info *pci_get(uint32_t index);
 uint32_t pci_read(pci_address_t address, uint32_t offset);
 void pci_write(pci_address_t address, uint32_t offset, uint32_t value);
 
+/* Writes a single byte, offset below 256, and leaves those beside it alone. Any context. */
+void pci_write_byte(pci_address_t address, uint32_t offset, uint8_t value);
+
 /* The offset of the function's first capability with that ID, or 0. */
 uint32_t pci_find_capability(pci_address_t address, uint8_t id);
 

@@ -18,6 +18,7 @@
 #include <drivers/acpi.h>
 #include <boot_info.h>
 #include <drivers/acpi_tables.h>
+#include <drivers/pci.h>
 #include <drivers/pit.h>
 #include <lib/printf.h>
 #include <log.h>
@@ -44,10 +45,6 @@
 #define ACPI_MODE_WAIT_MS   1000u
 #define SLEEP_WAIT_MS       500u
 #define RESET_WAIT_MS       100u
-
-#define PORT_PCI_ADDRESS    0xcf8
-#define PORT_PCI_DATA       0xcfc
-#define PCI_ENABLE          (1u << 31)
 
 static struct {
     struct acpi_fadt fadt;
@@ -336,10 +333,8 @@ static void write_pci(uint64_t address, uint8_t value)
 {
     uint32_t device = (uint32_t)(address >> 32) & 0x1f;
     uint32_t function = (uint32_t)(address >> 16) & 7;
-    uint32_t offset = (uint32_t)address & 0xff;
 
-    outl(PORT_PCI_ADDRESS, PCI_ENABLE | device << 11 | function << 8 | (offset & ~3u));
-    outb((uint16_t)(PORT_PCI_DATA + (offset & 3)), value);
+    pci_write_byte(PCI_ADDRESS(0, device, function), (uint32_t)address & 0xff, value);
 }
 
 void acpi_reset(void)

@@ -47,6 +47,18 @@ void pci_write(pci_address_t address, uint32_t offset, uint32_t value)
     interrupts_restore(flags);
 }
 
+void pci_write_byte(pci_address_t address, uint32_t offset, uint8_t value)
+{
+    uint32_t where = port_address(address, offset & ~3u);
+
+    if (!present)
+        return;
+    uint32_t flags = interrupts_save();
+    outl(PORT_ADDRESS, where);
+    outb((uint16_t)(PORT_DATA + offset % 4), value);
+    interrupts_restore(flags);
+}
+
 /* The address port is a register that keeps what is written; without PCI nothing is there. */
 static bool has_mechanism_1(void)
 {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <panic.h>
@@ -30,6 +31,32 @@ uint32_t prng_below(struct prng *prng, uint32_t limit)
 bool prng_once_in(struct prng *prng, uint32_t times)
 {
     return prng_below(prng, times) == 0;
+}
+
+static uint8_t *copy;
+
+uint8_t *exact_copy(const void *bytes, uint32_t size, uint32_t shift)
+{
+    free(copy);
+    copy = malloc(size + shift + (size + shift == 0));
+    assert_non_null(copy);
+    memcpy(copy + shift, bytes, size);
+    return copy + shift;
+}
+
+int parser_setup(void **state)
+{
+    (void)state;
+    alarm(120);
+    return 0;
+}
+
+int parser_teardown(void **state)
+{
+    (void)state;
+    free(copy);
+    copy = NULL;
+    return 0;
 }
 
 static jmp_buf target;

@@ -22,6 +22,16 @@ uint32_t prng_below(struct prng *prng, uint32_t limit);
 bool prng_once_in(struct prng *prng, uint32_t times);
 
 /*
+ * A copy of `size` bytes that lies `shift` bytes into a buffer which ends where they end, so that
+ * the sanitizer sees a read past them. The copy before it is freed.
+ */
+uint8_t *exact_copy(const void *bytes, uint32_t size, uint32_t shift);
+
+/* Group fixtures for tests of parsers: one that does not end is not waited for; no copy stays. */
+int parser_setup(void **state);
+int parser_teardown(void **state);
+
+/*
  * Runs a statement that must end in a panic whose message contains `text`:
  *
  *     EXPECT_PANIC("double free", kfree(block));

@@ -10,7 +10,6 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include <drivers/acpi_tables.h>
@@ -133,16 +132,10 @@ static void put_aml(const void *aml, uint32_t size, uint32_t behind)
 
 /* ---- Reading them ---- */
 
-static uint8_t *copy;
-
 /* The first `size` bytes, `shift` bytes into a buffer that ends where they end. */
 static struct acpi_buffer copy_of(uint32_t size, uint32_t shift)
 {
-    free(copy);
-    copy = malloc(size + shift + (size + shift == 0));
-    assert_non_null(copy);
-    memcpy(copy + shift, table.bytes, size);
-    return (struct acpi_buffer){ copy + shift, size };
+    return (struct acpi_buffer){ exact_copy(table.bytes, size, shift), size };
 }
 
 static enum acpi_status check(uint32_t signature)
@@ -706,22 +699,6 @@ static void test_status_texts(void **state)
         assert_true(strlen(acpi_status_text((enum acpi_status)status)) > 4);
 }
 
-/* A parser that does not end is no reason to wait for it. */
-static int set_alarm(void **state)
-{
-    (void)state;
-    alarm(120);
-    return 0;
-}
-
-static int close_copy(void **state)
-{
-    (void)state;
-    free(copy);
-    copy = NULL;
-    return 0;
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -736,5 +713,5 @@ int main(void)
         cmocka_unit_test(test_status_texts),
     };
 
-    return cmocka_run_group_tests(tests, set_alarm, close_copy);
+    return cmocka_run_group_tests(tests, parser_setup, parser_teardown);
 }

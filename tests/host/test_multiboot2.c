@@ -10,7 +10,6 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include <multiboot2.h>
@@ -159,17 +158,12 @@ static void put_good_block(void)
 
 /* ---- Reading it ---- */
 
-static uint8_t *copy; /* what the parser gets */
 static struct multiboot2 mb;
 
 /* Opens a copy that lies `shift` bytes into a buffer that ends where the block ends. */
 static enum multiboot2_status open_copy(uint32_t available, uint32_t shift)
 {
-    free(copy);
-    copy = malloc(available + shift);
-    assert_non_null(copy);
-    memcpy(copy + shift, block.bytes, available);
-    return multiboot2_open(&mb, copy + shift, available);
+    return multiboot2_open(&mb, exact_copy(block.bytes, available, shift), available);
 }
 
 static void open_block(void)
@@ -704,22 +698,6 @@ static void test_random_damage(void **state)
     assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > 1000);
 }
 
-/* A parser that does not end is no reason to wait for it. */
-static int set_alarm(void **state)
-{
-    (void)state;
-    alarm(120);
-    return 0;
-}
-
-static int close_copy(void **state)
-{
-    (void)state;
-    free(copy);
-    copy = NULL;
-    return 0;
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -734,5 +712,5 @@ int main(void)
         cmocka_unit_test(test_rsdp_sizes),
     };
 
-    return cmocka_run_group_tests(tests, set_alarm, close_copy);
+    return cmocka_run_group_tests(tests, parser_setup, parser_teardown);
 }
