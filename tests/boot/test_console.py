@@ -132,7 +132,7 @@ def test_german_letters_on_the_screen(machine):
 def test_shift_page_up_looks_back_and_the_next_output_returns(machine):
     for i in range(40):
         machine.command(f"echo row {i}")
-    last = machine.wait_screen(lambda lines: "row 39" in lines)
+    last = machine.wait_screen(lambda lines: lines[-2:] == ["row 39", "ronin>"])
     assert "row 5" not in last
     for _ in range(8):
         machine.press("shift", "pgup")
