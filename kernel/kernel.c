@@ -11,6 +11,7 @@
 #include <drivers/power.h>
 #include <drivers/ps2.h>
 #include <drivers/serial.h>
+#include <drivers/timer.h>
 #include <drivers/vga_text.h>
 #include <error.h>
 #include <heap.h>
@@ -58,7 +59,7 @@ static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline 
     gdt_init();
     idt_init();
     cpu_init();
-    pit_init();
+    timer_init();
     serial_init();
 
     /* A block that cannot be read is empty here, and pmm_init() says what is wrong with it. */
@@ -155,9 +156,9 @@ static void init_interrupts(void)
 {
     irq_init();
     sched_init();
-    pit_start_ticks();
+    timer_start();
     interrupts_enable();
-    klog("interrupts: PIC remapped, timer at %u Hz%s", 1000 / PIT_TICK_MS,
+    klog("interrupts: PIC remapped, timer at %u Hz%s", 1000 / TIMER_TICK_MS,
          pit_works() ? "" : " (but its counter stands still)");
     klog("scheduler: preemptive, round robin");
 }

@@ -23,6 +23,17 @@ void pci_write(pci_address_t address, uint32_t offset, uint32_t value);
 /* Writes a single byte, offset below 256, and leaves those beside it alone. Any context. */
 void pci_write_byte(pci_address_t address, uint32_t offset, uint8_t value);
 
+/* Sets and clears bits of the command register (PCI_COMMAND_*), status bits untouched. */
+void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear);
+
+/*
+ * Maps a memory BAR, wherever it lies, as device registers, and turns its decoding on.
+ * bar: 0 to 5; length: how much of it, in bytes, 0 for all. Returns its first byte, or NULL, with a
+ * message in the log, when it is no memory BAR, too short or out of reach. Threads only.
+ */
+volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar,
+                           uint32_t length) MUST_CHECK;
+
 /* The offset of the function's first capability with that ID, or 0. */
 uint32_t pci_find_capability(pci_address_t address, uint8_t id);
 

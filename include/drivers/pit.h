@@ -9,8 +9,6 @@
 
 #include <types.h>
 
-#define PIT_TICK_MS 10u
-
 /* Starts channel 0 at 100 Hz. Busy waits work from here on, without interrupts. */
 void pit_init(void);
 
@@ -20,7 +18,7 @@ void pit_start_ticks(void);
 /* Whether the counter was seen counting. */
 bool pit_works(void);
 
-/* Milliseconds since pit_start_ticks(), a multiple of PIT_TICK_MS. */
+/* Milliseconds since pit_start_ticks(), a multiple of TIMER_TICK_MS. */
 uint64_t pit_uptime_ms(void);
 
 /* Microseconds since pit_start_ticks(); never goes back. */

@@ -19,7 +19,7 @@
 #include <boot_info.h>
 #include <drivers/acpi_tables.h>
 #include <drivers/pci.h>
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <lib/printf.h>
 #include <log.h>
 #include <mem/window.h>
@@ -286,7 +286,7 @@ void acpi_init(void)
 static void wait_ms(uint32_t ms)
 {
     for (uint32_t i = 0; i < ms; i++)
-        pit_busy_wait_us(1000);
+        timer_busy_wait_us(1000);
 }
 
 /* Firmware watches the SMI command port, and answers by setting SCI_EN. Best effort. */

@@ -9,7 +9,7 @@
 #include <drivers/input.h>
 #include <drivers/ansi_keys.h>
 #include <drivers/console.h>
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <drivers/power.h>
 #include <panic.h>
 #include <sched/sched.h>
@@ -100,8 +100,8 @@ static uint8_t enter_of_its_own(uint8_t byte)
     bool shell_waits = !list_empty(&reader_waits.threads) && serial.head == serial.tail;
 
     if (byte == '\r')
-        last_cr_us = pit_clock_us();
-    else if (byte == '\n' && shell_waits && pit_clock_us() - last_cr_us > CR_LF_MAX_US)
+        last_cr_us = timer_clock_us();
+    else if (byte == '\n' && shell_waits && timer_clock_us() - last_cr_us > CR_LF_MAX_US)
         return '\r';
     return byte;
 }

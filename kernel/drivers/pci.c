@@ -6,6 +6,7 @@
  */
 #include <drivers/pci.h>
 #include <log.h>
+#include <mem/window.h>
 #include <panic.h>
 #include <x86/io.h>
 
@@ -90,6 +91,33 @@ void pci_init(void)
 const struct pci_device_info *pci_get(uint32_t index)
 {
     return index < table.count ? &table.functions[index] : NULL;
+}
+
+void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear)
+{
+    uint32_t command = pci_read(address, PCI_COMMAND) & 0xffff; /* a 0 leaves a status bit alone */
+    pci_write(address, PCI_COMMAND, (command & ~clear) | set);
+}
+
+volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uint32_t length)
+{
+    ASSERT(bar < PCI_BARS);
+    const struct pci_bar *b = &info->bars[bar];
+
+    if (length == 0)
+        length = b->size > UINT32_MAX ? UINT32_MAX : (uint32_t)b->size;
+    if (b->kind != PCI_BAR_MEMORY || b->base == 0 || length == 0 || b->size < length) {
+        klog("PCI: %02x:%02x.%x: BAR%u gives no registers", pci_bus(info->address),
+             pci_device(info->address), pci_function(info->address), bar);
+        return NULL;
+    }
+    void *window = map_window(b->base, length, WINDOW_DEVICE);
+    if (window == NULL)
+        klog("PCI: %02x:%02x.%x: BAR%u at 0x%llx is out of reach", pci_bus(info->address),
+             pci_device(info->address), pci_function(info->address), bar, b->base);
+    else
+        pci_set_command(info->address, PCI_COMMAND_MEMORY, 0);
+    return window;
 }
 
 uint32_t pci_find_capability(pci_address_t address, uint8_t id)

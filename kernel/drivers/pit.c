@@ -8,6 +8,7 @@
  * Source: Intel 8254 data sheet, "Read-back and counter latch commands"; mode 2.
  */
 #include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <sched/sched.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -23,7 +24,7 @@
 #define HZ                     1193182u
 #define DIVISOR                11932u /* 99.998 Hz */
 
-_Static_assert((HZ + 50) / 100 == DIVISOR, "a tick is PIT_TICK_MS");
+_Static_assert((HZ + 50) / 100 == DIVISOR, "a tick is TIMER_TICK_MS");
 
 /* A counter that shows the same value this often stands still: one count takes under 1 us. */
 #define MAX_SAME_READS 10000u
@@ -112,7 +113,8 @@ bool pit_works(void)
 static void tick(void)
 {
     ticks++;
-    sched_tick(ticks * PIT_TICK_MS);
+    timer_run_polls();
+    sched_tick(ticks * TIMER_TICK_MS);
 }
 
 void pit_start_ticks(void)
@@ -123,7 +125,7 @@ void pit_start_ticks(void)
 uint64_t pit_uptime_ms(void)
 {
     uint32_t flags = interrupts_save();
-    uint64_t ms = ticks * PIT_TICK_MS;
+    uint64_t ms = ticks * TIMER_TICK_MS;
     interrupts_restore(flags);
     return ms;
 }

@@ -10,7 +10,7 @@
  */
 #include <drivers/ps2.h>
 #include <drivers/input.h>
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <log.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -63,7 +63,7 @@ static bool wait_input_empty(void)
     for (uint32_t step = 0; step < STEPS_COMMAND; step++) {
         if (!(inb(PORT_STATUS) & STATUS_INPUT_FULL))
             return true;
-        pit_busy_wait_us(STEP_US);
+        timer_busy_wait_us(STEP_US);
     }
     return false;
 }
@@ -75,7 +75,7 @@ static bool read_byte(uint32_t steps, uint8_t *byte)
             *byte = inb(PORT_DATA);
             return true;
         }
-        pit_busy_wait_us(STEP_US);
+        timer_busy_wait_us(STEP_US);
     }
     return false;
 }
@@ -114,7 +114,7 @@ static bool self_test(void)
     for (uint32_t test = 0; test < SELF_TESTS; test++) {
         if (ask(COMMAND_SELF_TEST, &reply) && reply == SELF_TEST_PASSED)
             return true;
-        pit_busy_wait_us(50 * 1000);
+        timer_busy_wait_us(50 * 1000);
     }
     return false;
 }
@@ -196,7 +196,7 @@ static bool tell(uint8_t byte)
         answer = 0;
         bool sent = send(byte);
         for (uint32_t step = 0; sent && step < STEPS_ACK && answer == 0; step++)
-            pit_busy_wait_us(STEP_US);
+            timer_busy_wait_us(STEP_US);
         if (answer != KEYBOARD_RESEND)
             break;
     }

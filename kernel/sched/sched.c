@@ -8,7 +8,7 @@
 #include <sched/sched.h>
 #include "sched/sched_core.h"
 #include "mem/layout.h"
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <sched/sync.h>
@@ -47,7 +47,7 @@ void sched_add(struct thread *thread)
 
 static void charge_current(void)
 {
-    uint64_t now = pit_clock_us();
+    uint64_t now = timer_clock_us();
     current->cpu_us += now - stretch_start;
     stretch_start = now;
 }
@@ -107,7 +107,7 @@ static void add_sleeper(struct thread *thread, uint32_t ms)
     struct thread *other;
 
     /* A tick may be about to come: one more makes the sleep at least as long as asked for. */
-    thread->wake_time_ms = pit_uptime_ms() + ms + PIT_TICK_MS;
+    thread->wake_time_ms = timer_uptime_ms() + ms + TIMER_TICK_MS;
     LIST_FOR_EACH_ENTRY(other, &sleepers, timer) {
         if (other->wake_time_ms > thread->wake_time_ms)
             break;
@@ -211,7 +211,7 @@ void sched_init(void)
     list_init(&idle.timer);
     list_push_back(&sched_all, &idle.all);
     semaphore_init(&dead_count, 0);
-    stretch_start = pit_clock_us();
+    stretch_start = timer_clock_us();
     running = true;
 
     struct thread *thread = thread_create("reaper", reaper, NULL);

@@ -10,7 +10,7 @@
 #include <selftest.h>
 #include "mem/layout.h"
 #include "selftest/support.h"
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <heap.h>
 #include <lib/string.h>
 #include <mem/paging.h>
@@ -184,12 +184,12 @@ static void start_load(struct load *load, uint32_t seed)
 
 static bool time_is_up(uint64_t start_ms, uint32_t limit_ms)
 {
-    return pit_uptime_ms() - start_ms >= limit_ms;
+    return timer_uptime_ms() - start_ms >= limit_ms;
 }
 
 static const char *random_operations(struct load *load)
 {
-    uint64_t start = pit_uptime_ms();
+    uint64_t start = timer_uptime_ms();
 
     start_load(load, 0x12345678);
     for (uint32_t i = 1; i <= OPERATIONS && load->failure == NULL; i++) {
@@ -385,12 +385,12 @@ static bool all_done(uint32_t count)
 
 static const char *threads(void)
 {
-    uint64_t start = pit_uptime_ms();
+    uint64_t start = timer_uptime_ms();
     uint32_t count = start_workers();
     const char *wrong = count == 0 ? got_null() : NULL;
 
     while (!all_done(count) && !time_is_up(start, WORKERS_MS)) {
-        if (!thread_sleep(PIT_TICK_MS))
+        if (!thread_sleep(TIMER_TICK_MS))
             break;
         if (heap_validate() != HEAP_SOUND)
             wrong = "the heap is not sound while threads use it";

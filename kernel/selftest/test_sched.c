@@ -5,7 +5,7 @@
 #include <selftest.h>
 #include "mem/layout.h"
 #include "selftest/support.h"
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <heap.h>
 #include <lib/string.h>
 #include <sched/sched.h>
@@ -27,7 +27,7 @@ static bool wait_for_state(const struct thread *thread, enum thread_state state)
     for (uint32_t i = 0; i < PATIENCE && state_of(thread) != state; i++) {
         thread_yield();
         if (state_of(thread) != state)
-            thread_sleep(PIT_TICK_MS);
+            thread_sleep(TIMER_TICK_MS);
     }
     return state_of(thread) == state;
 }
@@ -63,19 +63,19 @@ SELFTEST(sched_join, "sched: join gives the exit code, of return and of thread_e
 
 static int sleep_then_return(void *arg)
 {
-    thread_sleep(2 * PIT_TICK_MS);
+    thread_sleep(2 * TIMER_TICK_MS);
     return *(int *)arg;
 }
 
 SELFTEST(sched_join_waits, "sched: join waits for a thread that still runs")
 {
     int code = 5;
-    uint64_t start = pit_uptime_ms();
+    uint64_t start = timer_uptime_ms();
     struct thread *thread = thread_create("sleeps", sleep_then_return, &code);
 
     EXPECT(thread != NULL);
     EXPECT(thread_join(thread) == code);
-    EXPECT(pit_uptime_ms() - start >= 2 * PIT_TICK_MS);
+    EXPECT(timer_uptime_ms() - start >= 2 * TIMER_TICK_MS);
     return NULL;
 }
 
@@ -294,11 +294,11 @@ SELFTEST(sched_sleep, "sched: a sleep lasts at least as long as asked for")
     static const uint32_t lengths[] = { 0, 1, 10, 25 };
 
     for (uint32_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-        uint64_t start = pit_uptime_ms(), start_us = pit_clock_us();
+        uint64_t start = timer_uptime_ms(), start_us = timer_clock_us();
         if (!thread_sleep(lengths[i]))
             return NULL; /* stopped */
-        EXPECT(pit_uptime_ms() - start >= lengths[i]);
-        EXPECT(pit_clock_us() >= start_us);
+        EXPECT(timer_uptime_ms() - start >= lengths[i]);
+        EXPECT(timer_clock_us() >= start_us);
     }
     return NULL;
 }
@@ -367,7 +367,7 @@ static bool preempted(struct spinner *spinners)
         uint32_t counts[2] = { spinners[0].count, spinners[1].count }, tries = 0;
 
         while (!both_go_on(spinners, counts)) {
-            if (tries++ == PATIENCE || !thread_sleep(PIT_TICK_MS))
+            if (tries++ == PATIENCE || !thread_sleep(TIMER_TICK_MS))
                 return false;
         }
     }
@@ -526,7 +526,7 @@ SELFTEST(sched_semaphore, "sched: a semaphore passes goods from thread to thread
 SELFTEST(sched_timeout, "sched: a wait ends with false when its time has passed")
 {
     struct wait_queue queue;
-    uint64_t start = pit_uptime_ms();
+    uint64_t start = timer_uptime_ms();
 
     wait_queue_init(&queue);
     uint32_t flags = interrupts_save();
@@ -535,7 +535,7 @@ SELFTEST(sched_timeout, "sched: a wait ends with false when its time has passed"
     interrupts_restore(flags);
     EXPECT(!woken);
     EXPECT(off && empty);
-    EXPECT(pit_uptime_ms() - start >= 25);
+    EXPECT(timer_uptime_ms() - start >= 25);
     return NULL;
 }
 
@@ -556,7 +556,7 @@ SELFTEST(sched_no_timeout, "sched: a wait that is woken in time ends with true, 
     EXPECT(thread != NULL);
     bool blocked = wait_for_state(thread, THREAD_BLOCKED);
     thread_interrupt(thread); /* means nothing to a wait that is not interruptible */
-    thread_sleep(2 * PIT_TICK_MS);
+    thread_sleep(2 * TIMER_TICK_MS);
     bool still = state_of(thread) == THREAD_BLOCKED;
     uint32_t flags = interrupts_save();
     wait_queue_wake_all(&queue);
@@ -660,7 +660,7 @@ SELFTEST(sched_interrupt_mutex, "sched: a wait for a mutex goes on")
     bool still = false;
     if (thread != NULL) {
         thread_interrupt(thread);
-        thread_sleep(2 * PIT_TICK_MS);
+        thread_sleep(2 * TIMER_TICK_MS);
         still = state_of(thread) == THREAD_BLOCKED;
     }
     mutex_unlock(&mutex);

@@ -3,6 +3,7 @@
  */
 #include <selftest.h>
 #include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <sched/spinlock.h>
 #include <sched/thread.h>
 #include <x86/cpu.h>
@@ -179,14 +180,14 @@ SELFTEST(x86_unexpected, "x86: a vector that nobody uses is counted and changes 
 SELFTEST(x86_irq_counts, "x86: the timer's interrupts are counted")
 {
     uint64_t before = irq_info(IRQ_PIT).count;
-    uint64_t start = pit_uptime_ms();
+    uint64_t start = timer_uptime_ms();
 
     EXPECT(irq_info(IRQ_PIT).name != NULL);
-    if (!thread_sleep(3 * PIT_TICK_MS))
+    if (!thread_sleep(3 * TIMER_TICK_MS))
         return NULL; /* stopped */
     uint64_t after = irq_info(IRQ_PIT).count;
     EXPECT(after >= before + 3);
-    EXPECT(pit_uptime_ms() - start >= 3 * PIT_TICK_MS);
+    EXPECT(timer_uptime_ms() - start >= 3 * TIMER_TICK_MS);
     return NULL;
 }
 
@@ -224,13 +225,13 @@ SELFTEST(x86_busy_wait, "x86: a busy wait takes its time, with interrupts on or 
 
     /* A host that stalls may delay the tick that the clock counts: not every time. */
     for (uint32_t tries = 0; tries < 20 && !long_enough; tries++) {
-        uint64_t start = pit_clock_us();
-        bool measured = pit_busy_wait_us(us);
+        uint64_t start = timer_clock_us();
+        bool measured = timer_busy_wait_us(us);
         EXPECT(measured == pit_works());
-        long_enough = pit_clock_us() - start >= us;
+        long_enough = timer_clock_us() - start >= us;
     }
     uint32_t flags = interrupts_save();
-    bool measured = pit_busy_wait_us(us);
+    bool measured = timer_busy_wait_us(us);
     interrupts_restore(flags);
 
     EXPECT(measured == pit_works());
@@ -246,11 +247,11 @@ SELFTEST(x86_busy_wait, "x86: a busy wait takes its time, with interrupts on or 
 static bool wait_over_a_tick(uint32_t us, uint64_t *advance)
 {
     uint32_t flags = interrupts_save();
-    uint64_t start = pit_clock_us();
-    pit_busy_wait_us(us);
+    uint64_t start = timer_clock_us();
+    timer_busy_wait_us(us);
     outb(PIC_MASTER, PIC_READ_IRR);
     bool pending = inb(PIC_MASTER) & PIC_TIMER_BIT;
-    *advance = pit_clock_us() - start;
+    *advance = timer_clock_us() - start;
     interrupts_restore(flags);
     return pending;
 }
@@ -274,16 +275,16 @@ SELFTEST(x86_clock_pending, "x86: the clock goes on while a tick is pending")
 
 SELFTEST(x86_clock, "x86: the clock never goes back")
 {
-    uint64_t first = pit_clock_us(), last = first;
+    uint64_t first = timer_clock_us(), last = first;
 
     for (uint32_t i = 0; i < 10000; i++) {
-        uint64_t now = pit_clock_us();
+        uint64_t now = timer_clock_us();
         EXPECT(now >= last);
         last = now;
     }
     /* It stands while a tick is late, however often it is read: this one comes. */
-    thread_sleep(2 * PIT_TICK_MS);
-    EXPECT(pit_clock_us() > first || thread_interrupted());
+    thread_sleep(2 * TIMER_TICK_MS);
+    EXPECT(timer_clock_us() > first || thread_interrupted());
     return NULL;
 }
 

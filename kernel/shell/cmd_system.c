@@ -4,7 +4,7 @@
 #include <shell/shell.h>
 #include <drivers/console.h>
 #include <drivers/input.h>
-#include <drivers/pit.h>
+#include <drivers/timer.h>
 #include <drivers/power.h>
 #include <lib/number.h>
 #include <lib/string.h>
@@ -68,7 +68,7 @@ SHELL_COMMAND(uptime, "uptime", "says how long the kernel has run", "uptime")
 {
     if (argc != 1)
         return SHELL_USAGE;
-    uint64_t ms = pit_uptime_ms();
+    uint64_t ms = timer_uptime_ms();
     uint32_t seconds = (uint32_t)(ms / 1000);
     kprintf("up %u:%02u:%02u.%02u\n", seconds / 3600, seconds / 60 % 60, seconds % 60,
             (uint32_t)(ms % 1000) / 10);
