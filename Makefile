@@ -7,8 +7,8 @@
 # What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
 # cross compiler; gcc-N-multilib gets along with it.
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	grub-common grub-pc-bin xorriso mtools xz-utils qemu-system-x86 qemu-system-gui seabios \
-	python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
+	grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso mtools xz-utils \
+	qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
 
@@ -77,7 +77,6 @@ STRIP   := $(CROSS_COMPILE)strip
 HOSTCC  := gcc
 HOSTAR  := ar
 PYTHON  := /usr/bin/python3
-QEMU    := qemu-system-i386
 
 B := build
 
@@ -166,9 +165,9 @@ $B/roninos.iso: $B/roninos.stripped.elf iso/boot/grub/grub.cfg iso/mkiso.sh
 # ---- Running ---------------------------------------------------------------------------------
 
 MEM      ?= 128M
-MACHINE  ?= pc
-CPU      ?=
 FIRMWARE ?= bios
+MACHINE  ?= $(if $(filter bios,$(FIRMWARE)),pc,q35)
+CPU      ?=
 CMDLINE  ?=
 QEMU_EXTRA ?=
 
@@ -176,22 +175,31 @@ ifneq ($(findstring ;,$(CMDLINE))$(findstring {,$(CMDLINE))$(findstring },$(CMDL
 $(error CMDLINE must not hold ; { } or $$: GRUB would take them for its own)
 endif
 
-ifneq ($(FIRMWARE),bios)
-ifneq ($(filter run debug,$(GOALS)),)
-$(error FIRMWARE=$(FIRMWARE) is not supported yet: RoninOS boots by BIOS so far)
-endif
+# UEFI: the firmware's code, and its variables as they are on a new machine (what is written to them
+# is forgotten). Only the 64-bit one needs the 64-bit QEMU.
+OVMF := /usr/share/OVMF
+PFLASH = -drive if=pflash,unit=0,format=raw,readonly=on,file=$(OVMF)/$(1) \
+	-drive if=pflash,unit=1,format=raw,snapshot=on,file=$(OVMF)/$(2)
+FIRMWARE_bios   :=
+FIRMWARE_uefi   := $(call PFLASH,OVMF_CODE_4M.fd,OVMF_VARS_4M.fd)
+FIRMWARE_uefi32 := $(call PFLASH,OVMF32_CODE_4M.secboot.fd,OVMF32_VARS_4M.fd)
+QEMU := $(if $(filter uefi,$(FIRMWARE)),qemu-system-x86_64,qemu-system-i386)
+
+ifeq ($(filter bios uefi uefi32,$(FIRMWARE)),)
+$(error FIRMWARE is one of bios, uefi and uefi32)
 endif
 
 # KVM is unusable on some machines that have it; emulation works everywhere.
-QEMU_RUN = $(QEMU) -accel tcg -M $(MACHINE) $(if $(CPU),-cpu $(CPU)) -m $(MEM) -nic none \
+QEMU_RUN = $(QEMU) -accel tcg $(FIRMWARE_$(FIRMWARE)) -M $(MACHINE) $(if $(CPU),-cpu $(CPU)) -m $(MEM) -nic none \
 	-cdrom $(RUN_ISO) $(if $(DISPLAY)$(WAYLAND_DISPLAY),,-display none) $(QEMU_EXTRA)
 
 # Words for the kernel go into a grub.cfg of their own.
 RUN_ISO := $(if $(CMDLINE),$B/run.iso,$B/roninos.iso)
 
 $B/run.iso: $B/roninos.stripped.elf iso/mkiso.sh FORCE
+	@sed -n '/^if.*grub_platform/,/^fi/p' iso/boot/grub/grub.cfg > $B/run.cfg
 	@printf 'set timeout=0\nmenuentry RoninOS {\n multiboot2 /boot/roninos.elf %s\n}\n' \
-		'$(subst ','\'',$(CMDLINE))' > $B/run.cfg
+		'$(subst ','\'',$(CMDLINE))' >> $B/run.cfg
 	@iso/mkiso.sh $< $B/run.cfg $@
 
 .PHONY: run
@@ -206,7 +214,8 @@ debug: $(RUN_ISO)
 	@rm -f $B/gdb.sock; setsid $(QEMU_RUN) -S -serial file:$B/debug.log \
 		-gdb unix:$B/gdb.sock,server=on,wait=off & pid=$$!; trap "kill $$pid 2> /dev/null" EXIT; \
 	while [ ! -S $B/gdb.sock ]; do kill -0 $$pid || exit 1; sleep 0.1; done; \
-	gdb -q $B/roninos.elf -ex 'set architecture i386' -ex 'target remote $B/gdb.sock' \
+	gdb -q $B/roninos.elf $(if $(filter uefi,$(FIRMWARE)),-ex 'set architecture i386:x86-64',-ex 'set architecture i386') \
+		-ex 'target remote $B/gdb.sock' \
 		-ex 'hbreak kernel_main'
 
 # ---- Tests -----------------------------------------------------------------------------------
@@ -275,7 +284,7 @@ help:
 	@echo "make              builds $B/roninos.elf"
 	@echo "make iso          builds $B/roninos.iso: a hybrid image for CD, disk and USB stick"
 	@echo "make run          boots it in QEMU: a window, or the terminal where there is no display"
-	@echo "                  MEM=256M MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
+	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables"

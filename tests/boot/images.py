@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("RONINOS_BUILD", ROOT / "build")).resolve()
 KERNEL = BUILD / "roninos.stripped.elf"
 MAKER = ROOT / "iso" / "mkiso.sh"
+CONFIG = ROOT / "iso" / "boot" / "grub" / "grub.cfg"
 
 
 def default_image():
@@ -24,18 +25,29 @@ def default_image():
     return BUILD / "roninos.iso"
 
 
-def config_of(command_line, modules):
-    """A grub.cfg that boots at once. `modules` maps a file name to its command line and content."""
-    lines = ["set timeout=0", "set timeout_style=hidden", 'menuentry "test" {',
+def config_of(command_line, modules, video=None):
+    """A grub.cfg that boots at once. `modules` maps a file name to its command line and content.
+
+    `video` is what GRUB's gfxpayload is set to behind what the kernel asks for: `text`, `800x600x16`.
+    """
+    lines = ["set timeout=0", "set timeout_style=hidden", *video_drivers(), 'menuentry "test" {',
              f"    multiboot2 /boot/roninos.elf {command_line}"]
     lines += [f"    module2 /boot/{name} {words}" for name, (words, _) in modules.items()]
+    lines += [f"    set gfxpayload={video}"] if video else []
     return "\n".join([*lines, "}", ""])
 
 
-def make_image(command_line="", modules=None):
-    """An image of the kernel with a command line and modules."""
+def video_drivers():
+    """The lines of the shipped grub.cfg that load a platform's video drivers."""
+    lines = CONFIG.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if "grub_platform" in line)
+    return lines[first:lines.index("fi", first) + 1]
+
+
+def make_image(command_line="", modules=None, video=None):
+    """An image of the kernel with a command line and modules, in another video mode."""
     modules = modules or {}
-    return make_image_of(config_of(command_line, modules), modules)
+    return make_image_of(config_of(command_line, modules, video), modules)
 
 
 def make_image_of(config, modules):

@@ -20,10 +20,19 @@ import images
 import keys
 
 AT_PROMPT = re.compile(rb"(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)*")
+FIRST_WORDS = re.compile(rb"(?<=\n)[^\n]*RoninOS, a 32-bit kernel|^RoninOS, a 32-bit kernel")
 TIMEOUT = float(os.environ.get("RONINOS_TIMEOUT", 60))     # seconds; only failures take that long
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INTERRUPTS_ON = 1 << 9  # in EFLAGS
 TEXT_MEMORY, COLUMNS, ROWS = 0xb8000, 80, 25
+
+# Each: the QEMU that runs it, its code, and its variables as they are on a new machine.
+OVMF = "/usr/share/OVMF"
+FIRMWARE = {
+    "bios": ("qemu-system-i386", None, None),
+    "uefi": ("qemu-system-x86_64", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+    "uefi32": ("qemu-system-i386", "OVMF32_CODE_4M.secboot.fd", "OVMF32_VARS_4M.fd"),
+}
 
 MEDIA = {
     "cdrom": ["-cdrom", "{}"],
@@ -38,12 +47,15 @@ class MachineError(AssertionError):
 
 
 class Machine:
-    """Starts a machine and connects to it. `serial` says whether it has a COM1."""
+    """Starts a machine and connects to it. `serial` says whether it has a COM1.
+
+    `machine` is QEMU's chipset; unless it is given, pc for a BIOS and q35 for UEFI.
+    """
 
     running = []        # every machine not closed yet; a failing test shows their transcripts
 
-    def __init__(self, image=None, *, memory="128M", machine="pc", cpu=None, media="cdrom",
-                 serial=True, extra=()):
+    def __init__(self, image=None, *, memory="128M", machine=None, cpu=None, media="cdrom",
+                 firmware="bios", serial=True, extra=()):
         self.received = bytearray()     # everything that came over COM1
         self.mark = 0                   # where the next wait_for() begins
         self.before = b""               # what the last one skipped
@@ -57,8 +69,12 @@ class Machine:
         image = image or images.default_image()
 
         sockets = {name: self._listen(name) for name in (["com1"] if serial else []) + ["qmp"]}
-        command = ["qemu-system-i386", "-accel", "tcg", "-M", machine, "-m", memory,
+        qemu, code, variables = FIRMWARE[firmware]
+        machine = machine or ("q35" if code else "pc")
+        self.firmware_talks = bool(code)    # UEFI uses COM1 before the kernel does
+        command = [qemu, "-accel", "tcg", "-M", machine, "-m", memory,
                    "-nic", "none", "-display", "none"]
+        command += pflash(0, code, "readonly=on") + pflash(1, variables, "snapshot=on")
         command += ["-cpu", cpu] if cpu else []
         command += [word.format(image) for word in MEDIA[media]]
         for name in sockets:
@@ -150,6 +166,9 @@ class Machine:
 
     def prompt(self, timeout=TIMEOUT):
         """Waits for the prompt; returns what was printed before it, as lines."""
+        if self.firmware_talks:
+            self.mark = self.wait_for(FIRST_WORDS, timeout).start()
+            self.firmware_talks = False
         self.wait_for(AT_PROMPT, timeout)
         return to_lines(self.before)
 
@@ -274,6 +293,11 @@ class Machine:
                 self.fail(f"waited for {wanted!r} on the screen, which shows:\n{screen}\n")
             time.sleep(0.05)
         return lines
+
+
+def pflash(unit, file, access):
+    """The option for one of UEFI's flash chips; a BIOS has none."""
+    return ["-drive", f"if=pflash,unit={unit},format=raw,{access},file={OVMF}/{file}"] if file else []
 
 
 def to_lines(data):

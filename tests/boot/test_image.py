@@ -62,4 +62,5 @@ def test_multiboot2_header_is_found():
 
 
 def test_the_image_is_small():
-    assert os.path.getsize(os.path.join(BUILD, "roninos.iso")) < 1 << 20
+    """Three platforms of GRUB are most of it."""
+    assert os.path.getsize(os.path.join(BUILD, "roninos.iso")) < 5500000
