@@ -243,6 +243,17 @@ class Machine:
             self.arrived.wait_for(lambda: self.ended, TIMEOUT)
         return status
 
+    def plug(self, device):
+        """Plugs a device in, written as for QEMU's -device; it needs an id to be pulled out."""
+        driver, *properties = device.split(",")
+        self.qmp("device_add", driver=driver, **dict(word.split("=", 1) for word in properties))
+
+    def pull(self, name):
+        """Pulls out the device with that id and waits until it is gone."""
+        self.qmp("device_del", id=name)
+        while self.wait_event("DEVICE_DELETED").get("device") != name:
+            pass
+
     def registers(self):
         """What QEMU says of the CPU."""
         return self.qmp("human-monitor-command", **{"command-line": "info registers"})
