@@ -54,10 +54,21 @@ enum multiboot2_framebuffer_type {
     MULTIBOOT2_FRAMEBUFFER_EGA_TEXT = 2,
 };
 
+/* The place of a colour's share in a pixel: `size` bits from bit `position` on. Unchecked. */
+struct multiboot2_channel {
+    uint8_t position, size;
+};
+
+struct multiboot2_colour {
+    uint8_t red, green, blue;
+};
+
 struct multiboot2_framebuffer {
     uint64_t address;
     uint32_t pitch, width, height; /* for text: bytes a row, columns, rows */
     uint8_t bits, type;
+    struct multiboot2_channel red, green, blue; /* RGB; all zero where the tag ends before them */
+    uint32_t colours;                           /* indexed: in the palette, all of them there */
 };
 
 /* Where a copy of ACPI's root pointer comes from: the tag's type. */
@@ -95,6 +106,10 @@ void multiboot2_loader_name(const struct multiboot2 *mb, char *text, uint32_t si
 
 /* Whether there is a framebuffer tag; if so, what it says. */
 bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb);
+
+/* A colour of an indexed framebuffer's palette; false when there is no such entry. */
+bool multiboot2_palette(const struct multiboot2 *mb, uint32_t index,
+                        struct multiboot2_colour *colour);
 
 /* Whether there is such a tag with anything in it; if so, a copy, cut to MULTIBOOT2_RSDP_MAX. */
 bool multiboot2_rsdp(const struct multiboot2 *mb, enum multiboot2_rsdp_tag type,

@@ -21,6 +21,12 @@
 #define MODULE_HEAD      16u /* tag head, start, end */
 #define FRAMEBUFFER_SIZE 30u /* up to and with the type */
 
+/* Two reserved bytes follow the type, in GRUB's multiboot2.h as in what it writes. */
+#define FRAMEBUFFER_COLOURS                                                                        \
+    32u /* RGB: position and size of red, green, blue; or a palette's count */
+#define FRAMEBUFFER_PALETTE 34u
+#define PALETTE_ENTRY       3u
+
 struct tag {
     uint32_t offset, type, size;
 };
@@ -225,18 +231,69 @@ void multiboot2_loader_name(const struct multiboot2 *mb, char *text, uint32_t si
     copy_string_tag(mb, TAG_LOADER_NAME, text, size);
 }
 
-bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb)
+static bool find_framebuffer(const struct multiboot2 *mb, struct tag *tag)
 {
     struct multiboot2_walk walk = { 0, 0 };
+
+    return next_tag(mb, &walk, TAG_FRAMEBUFFER, tag) == MULTIBOOT2_ITEM &&
+           tag->size >= FRAMEBUFFER_SIZE;
+}
+
+static bool get_channel(const struct multiboot2 *mb, uint32_t offset,
+                        struct multiboot2_channel *channel)
+{
+    return get8(mb, offset, &channel->position) && get8(mb, offset + 1, &channel->size);
+}
+
+/* What the tag says of colours, as far as it reaches. */
+static void read_colours(const struct multiboot2 *mb, const struct tag *tag,
+                         struct multiboot2_framebuffer *fb)
+{
+    uint32_t at = tag->offset + FRAMEBUFFER_COLOURS;
+    struct multiboot2_channel red, green, blue;
+    uint8_t low, high;
+
+    if (fb->type == MULTIBOOT2_FRAMEBUFFER_RGB && tag->size >= FRAMEBUFFER_COLOURS + 6 &&
+        get_channel(mb, at, &red) && get_channel(mb, at + 2, &green) &&
+        get_channel(mb, at + 4, &blue)) {
+        fb->red = red;
+        fb->green = green;
+        fb->blue = blue;
+    }
+    if (fb->type == MULTIBOOT2_FRAMEBUFFER_INDEXED && tag->size >= FRAMEBUFFER_PALETTE &&
+        get8(mb, at, &low) && get8(mb, at + 1, &high)) {
+        uint32_t said = low | (uint32_t)high << 8;
+        uint32_t there = (tag->size - FRAMEBUFFER_PALETTE) / PALETTE_ENTRY;
+        fb->colours = said < there ? said : there;
+    }
+}
+
+bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb)
+{
     struct tag tag;
 
     *fb = (struct multiboot2_framebuffer){ 0 };
-    if (next_tag(mb, &walk, TAG_FRAMEBUFFER, &tag) != MULTIBOOT2_ITEM ||
-        tag.size < FRAMEBUFFER_SIZE)
+    if (!find_framebuffer(mb, &tag) || !get64(mb, tag.offset + 8, &fb->address) ||
+        !get32(mb, tag.offset + 16, &fb->pitch) || !get32(mb, tag.offset + 20, &fb->width) ||
+        !get32(mb, tag.offset + 24, &fb->height) || !get8(mb, tag.offset + 28, &fb->bits) ||
+        !get8(mb, tag.offset + 29, &fb->type))
         return false;
-    return get64(mb, tag.offset + 8, &fb->address) && get32(mb, tag.offset + 16, &fb->pitch) &&
-           get32(mb, tag.offset + 20, &fb->width) && get32(mb, tag.offset + 24, &fb->height) &&
-           get8(mb, tag.offset + 28, &fb->bits) && get8(mb, tag.offset + 29, &fb->type);
+    read_colours(mb, &tag, fb);
+    return true;
+}
+
+bool multiboot2_palette(const struct multiboot2 *mb, uint32_t index,
+                        struct multiboot2_colour *colour)
+{
+    struct multiboot2_framebuffer fb;
+    struct tag tag;
+
+    *colour = (struct multiboot2_colour){ 0 };
+    if (!multiboot2_framebuffer(mb, &fb) || index >= fb.colours || !find_framebuffer(mb, &tag))
+        return false;
+    uint32_t at = tag.offset + FRAMEBUFFER_PALETTE + index * PALETTE_ENTRY;
+    return get8(mb, at, &colour->red) && get8(mb, at + 1, &colour->green) &&
+           get8(mb, at + 2, &colour->blue);
 }
 
 bool multiboot2_rsdp(const struct multiboot2 *mb, enum multiboot2_rsdp_tag type,
