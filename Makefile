@@ -7,8 +7,10 @@
 # What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
 # cross compiler; gcc-N-multilib gets along with it.
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso mtools xz-utils \
-	qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
+	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso \
+	mtools xz-utils \
+	qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 python3-pytest \
+	python3-pytest-xdist gdb valgrind gawk util-linux
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
 
@@ -106,7 +108,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 PURE := kernel/cmdline.c kernel/heap.c kernel/multiboot2.c \
 	kernel/mem/frames.c kernel/mem/memmap.c kernel/mem/paging.c kernel/mem/window.c \
 	kernel/drivers/acpi_tables.c kernel/drivers/ansi_keys.c kernel/drivers/cp437.c \
-	kernel/drivers/keyboard.c kernel/drivers/pci_decode.c kernel/drivers/pci_scan.c \
+	kernel/drivers/keyboard.c kernel/drivers/pixel.c kernel/drivers/psf.c kernel/drivers/pci_decode.c kernel/drivers/pci_scan.c \
 	kernel/drivers/terminal.c kernel/shell/line.c kernel/shell/tokenize.c \
 	kernel/lib/crc32.c kernel/lib/error.c kernel/lib/number.c kernel/lib/printf.c
 
@@ -126,6 +128,15 @@ $B/%.S.o: %.S Makefile $B/compiler
 	@mkdir -p $(@D)
 	@echo "  AS      $<"
 	@$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
+
+# The screen's font, from package console-setup-linux.
+FONT ?= /usr/share/consolefonts/Uni2-VGA16.psf.gz
+
+$B/font.psf: $(FONT) Makefile
+	@mkdir -p $(@D)
+	@gzip -dcf $< > $@
+$B/kernel/drivers/font.S.o: $B/font.psf
+$B/kernel/drivers/font.S.o: ASFLAGS += -DFONT='"$B/font.psf"'
 
 $B/linker.ld: linker.ld kernel/mem/layout.h Makefile
 	@mkdir -p $(@D)
