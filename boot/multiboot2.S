@@ -10,6 +10,8 @@
 #define MAGIC        0xe85250d6
 #define ARCHITECTURE 0 /* i386, protected mode */
 #define TAG_END      0
+#define TAG_FRAMEBUFFER 5
+#define OPTIONAL     1 /* text, or no screen at all, will do as well */
 
         .section .multiboot2, "a"
         .balign 8
@@ -18,6 +20,12 @@ header:
         .long   ARCHITECTURE
         .long   header_end - header
         .long   -(MAGIC + ARCHITECTURE + (header_end - header))
+
+        .balign 8
+        .short  TAG_FRAMEBUFFER
+        .short  OPTIONAL
+        .long   20
+        .long   1024, 768, 32           /* preferred: width, height, bits of a pixel */
 
         .balign 8
         .short  TAG_END

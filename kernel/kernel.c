@@ -10,9 +10,9 @@
 #include <drivers/pit.h>
 #include <drivers/power.h>
 #include <drivers/ps2.h>
+#include <drivers/screen.h>
 #include <drivers/serial.h>
 #include <drivers/timer.h>
-#include <drivers/vga_text.h>
 #include <error.h>
 #include <heap.h>
 #include <log.h>
@@ -30,25 +30,11 @@
 #include <x86/irq.h>
 #include <x86/tables.h>
 
-#define VGA_TEXT_PHYS 0xb8000
-
 void kernel_main(uint32_t magic, uint32_t info_address);
 
 static void report_unknown_word(void *arg UNUSED, const char *word)
 {
     klog("unknown word on the command line: %s", word);
-}
-
-/* The screen that the loader left. Without a tag it is the BIOS's text mode. */
-static void init_screen(void)
-{
-    struct multiboot2_framebuffer fb;
-
-    if (!multiboot2_framebuffer(boot_info(), &fb))
-        vga_text_init(VGA_TEXT_PHYS, 80, 25);
-    else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT && fb.address >= VGA_MEMORY_START &&
-             fb.address < VGA_MEMORY_END)
-        vga_text_init((paddr_t)fb.address, fb.width, fb.height);
 }
 
 /* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */
@@ -67,7 +53,7 @@ static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline 
     multiboot2_command_line(boot_info(), text, sizeof(text));
     cmdline_parse(text, cmdline, NULL, NULL);
     if (!cmdline->serial_only)
-        init_screen();
+        screen_init();
     if (cmdline->selftest)
         power_enter_selftest();
 
@@ -100,11 +86,13 @@ static void init_paging(void)
 {
     paging_init(pmm_phys_limit());
     gdt_set_page_directory(cpu_read_cr3());
-    window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0);
+    window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0, cpu.has_pat);
     boot_info_after_paging();
+    screen_map();
     protect_kernel();
     klog("paging enabled: identity mapping 0x%08x - 0x%08x, %u KiB of tables", PAGE_SIZE,
          paging_identity_end() - 1, paging_table_frames() * (PAGE_SIZE / KIB));
+    screen_report();
 }
 
 static void init_heap(void)

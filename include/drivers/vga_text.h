@@ -4,12 +4,15 @@
 #ifndef DRIVERS_VGA_TEXT_H
 #define DRIVERS_VGA_TEXT_H
 
-#include <types.h>
+#include <drivers/screen.h>
+
+#define VGA_TEXT_PHYS 0xb8000u
 
 /*
- * Registers the screen as a console. phys: where its memory lies, in identity-mapped low memory;
- * columns and rows: 80 and 25, the mode that GRUB leaves; false for any other.
+ * The screen, whose memory begins at `phys`, in cells. NULL, and in *problem why, when it does not
+ * lie in VGA memory or has other than 80 x 25 cells, the mode that GRUB and every BIOS leave.
  */
-bool vga_text_init(paddr_t phys, uint32_t columns, uint32_t rows);
+const struct screen_device *vga_text_open(paddr64_t phys, uint32_t columns, uint32_t rows,
+                                          const char **problem);
 
 #endif

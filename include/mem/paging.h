@@ -22,6 +22,15 @@
 #define PAGE_WRITE           (1u << 1)
 #define PAGE_WRITE_THROUGH   (1u << 3)
 #define PAGE_CACHE_DISABLE   (1u << 4)
+
+/*
+ * The two together choose an entry of the PAT. Entry 1 is write-combining where the CPU has a PAT
+ * (cpu_init() sets it), write-through elsewhere; entry 3 is uncached everywhere. The first four
+ * entries do without the PAT bit, which stands elsewhere in 4 MiB entries.
+ */
+#define PAGE_WRITE_COMBINING PAGE_WRITE_THROUGH
+#define PAGE_UNCACHED        (PAGE_CACHE_DISABLE | PAGE_WRITE_THROUGH)
+
 #define PAGE_LABORATORY      (1u << 9) /* ignored by the CPU: the shell's `map` made this mapping */
 #define PAGE_FLAGS           (PAGE_WRITE | PAGE_WRITE_THROUGH | PAGE_CACHE_DISABLE | PAGE_LABORATORY)
 

@@ -13,9 +13,10 @@
 #define WINDOWS_MAX 64
 
 enum window_type {
-    WINDOW_MEMORY,    /* RAM and firmware tables: cached, read-only */
-    WINDOW_MEMORY_RW, /* RAM: cached, writable */
-    WINDOW_DEVICE,    /* registers: uncached, writable */
+    WINDOW_MEMORY,      /* RAM and firmware tables: cached, read-only */
+    WINDOW_MEMORY_RW,   /* RAM: cached, writable */
+    WINDOW_DEVICE,      /* registers: uncached, writable */
+    WINDOW_FRAMEBUFFER, /* pixels: write-combining where the CPU can, else uncached; writable */
 };
 
 /*
@@ -29,10 +30,11 @@ void *map_window(paddr64_t phys, uint32_t length, enum window_type type) MUST_CH
 void unmap_window(const void *address);
 
 /*
- * What can be done with large windows; 0 means none. bits: the CPU's physical address width where
- * it has PSE-36. Called once, before the first window.
+ * What this CPU can do. pse36_address_bits: its physical address width where it has PSE-36, 0
+ * where windows above 4 GiB cannot be had. write_combining: whether PAGE_WRITE_COMBINING does what
+ * it says. Called once, before the first window.
  */
-void window_init(uint32_t pse36_address_bits);
+void window_init(uint32_t pse36_address_bits, bool write_combining);
 
 enum window_fault {
     WINDOW_SOUND,

@@ -8,6 +8,8 @@
 #include <types.h>
 
 #define CR0_WP   (1u << 16) /* read-only pages hold for the kernel too */
+#define CR0_NW   (1u << 29) /* not write-through */
+#define CR0_CD   (1u << 30) /* cache disable */
 #define CR0_PG   (1u << 31)
 
 #define CR4_PSE  (1u << 4)
@@ -34,11 +36,20 @@ struct cpu {
 extern struct cpu cpu;
 
 /*
+ * The page attribute table: the reset values, but that entry 1 (PWT alone) is write-combining in
+ * place of write-through.
+ */
+#define PAT_VALUE 0x0007040600070106ull
+
+/*
  * Finds out what the CPU is, clears what firmware left in CR4 and EFER, turns on SMEP, SMAP, UMIP
- * and PSE where they exist. Paging must be off. Sources: Intel SDM vol 2, "CPUID - CPU
- * Identification"; vol 3, "Control Registers".
+ * and PSE where they exist, and sets the PAT. Paging and interrupts must be off. Sources: Intel SDM
+ * vol 2, "CPUID - CPU Identification"; vol 3, "Control Registers", "Programming the PAT".
  */
 void cpu_init(void);
+
+/* The PAT as it is now; only where cpu.has_pat. */
+uint64_t cpu_read_pat(void);
 
 /* The time stamp counter; 0 on CPUs without one. */
 uint64_t cpu_tsc(void);

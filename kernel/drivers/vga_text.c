@@ -1,13 +1,12 @@
 /*
- * VGA text mode: a terminal whose cells are copied into video memory.
+ * VGA text mode: cells are pairs of character (code page 437) and attribute in video memory, which
+ * lies in identity-mapped low memory.
  *
- * Source: IBM VGA, "CRT controller registers"; text mode memory is pairs of character (code page
- * 437) and attribute.
+ * Source: IBM VGA, "CRT controller registers".
  */
 #include <drivers/vga_text.h>
-#include <drivers/console.h>
+#include "mem/layout.h"
 #include <drivers/cp437.h>
-#include <drivers/terminal.h>
 #include <x86/io.h>
 
 #define CRTC_INDEX    0x3d4
@@ -18,13 +17,9 @@
 #define CURSOR_HIDDEN 0x20
 #define CURSOR_SHAPE  0x0e /* an underline: scan lines 14 and 15 */
 
-/* The mode that GRUB and every BIOS leave. */
 #define COLUMNS       80u
 #define ROWS          25u
-#define SCROLLBACK    200u
 
-static struct terminal terminal;
-static struct terminal_cell cells[TERMINAL_CELLS(COLUMNS, ROWS, SCROLLBACK)];
 static volatile uint16_t *video;
 
 static void write_crtc(uint8_t index, uint8_t value)
@@ -33,71 +28,37 @@ static void write_crtc(uint8_t index, uint8_t value)
     outb(CRTC_DATA, value);
 }
 
-static void draw_cursor(void)
+static void place_cursor(bool shown, unsigned row, unsigned column)
 {
-    unsigned row, column;
+    unsigned position = row * COLUMNS + column;
 
-    if (!terminal_cursor(&terminal, &row, &column)) {
-        write_crtc(CURSOR_START, CURSOR_HIDDEN);
-        return;
-    }
-    unsigned position = row * terminal.columns + column;
-    write_crtc(CURSOR_START, CURSOR_SHAPE);
+    write_crtc(CURSOR_START, shown ? CURSOR_SHAPE : CURSOR_HIDDEN);
     write_crtc(CURSOR_HIGH, (uint8_t)(position >> 8));
     write_crtc(CURSOR_LOW, (uint8_t)position);
 }
 
-static void draw_row(unsigned row)
+static void draw(unsigned row, unsigned column, struct terminal_cell cell)
 {
-    for (unsigned column = 0; column < terminal.columns; column++) {
-        struct terminal_cell cell = terminal_cell(&terminal, row, column);
-        video[row * terminal.columns + column] =
-            (uint16_t)(cell.attribute << 8 | cp437_from_unicode(cell.character));
+    video[row * COLUMNS + column] =
+        (uint16_t)(cell.attribute << 8 | cp437_from_unicode(cell.character));
+}
+
+const struct screen_device *vga_text_open(paddr64_t phys, uint32_t columns, uint32_t rows,
+                                          const char **problem)
+{
+    static const struct screen_device device = {
+        .name = "VGA text",
+        .columns = COLUMNS,
+        .rows = ROWS,
+        .draw = draw,
+        .place_cursor = place_cursor,
+    };
+
+    if (phys < VGA_MEMORY_START || phys > VGA_MEMORY_END - 2 * COLUMNS * ROWS ||
+        columns != COLUMNS || rows != ROWS) {
+        *problem = "text other than VGA's 80x25";
+        return NULL;
     }
-}
-
-/* Interrupts are off for a row at a time: video memory is slow, and COM1 must not overrun. */
-static void draw(void)
-{
-    for (unsigned row = 0; row < terminal.rows; row++) {
-        uint32_t flags = interrupts_save();
-        if (terminal_take_dirty(&terminal, row))
-            draw_row(row);
-        interrupts_restore(flags);
-    }
-
-    uint32_t flags = interrupts_save();
-    draw_cursor();
-    interrupts_restore(flags);
-}
-
-static void vga_write(const char *bytes, size_t length)
-{
-    uint32_t flags = interrupts_save();
-    terminal_write(&terminal, bytes, length);
-    interrupts_restore(flags);
-    draw();
-}
-
-static void vga_scroll(int lines)
-{
-    uint32_t flags = interrupts_save();
-    terminal_scroll_view(&terminal, lines);
-    interrupts_restore(flags);
-    draw();
-}
-
-static struct console vga_console = { .name = "VGA text",
-                                      .write = vga_write,
-                                      .scroll = vga_scroll };
-
-bool vga_text_init(paddr_t phys, uint32_t columns, uint32_t rows)
-{
-    if (columns != COLUMNS || rows != ROWS)
-        return false;
     video = (volatile uint16_t *)(uintptr_t)phys;
-    terminal_init(&terminal, cells, columns, rows, SCROLLBACK);
-    draw();
-    console_register(&vga_console);
-    return true;
+    return &device;
 }

@@ -22,10 +22,12 @@ struct window {
 static struct window windows[WINDOWS_MAX]; /* in address order */
 static uint32_t window_count;
 static paddr64_t large_end; /* large pages reach below this; 0: there are none */
+static bool combines;       /* PAGE_WRITE_COMBINING works */
 
-void window_init(uint32_t pse36_address_bits)
+void window_init(uint32_t pse36_address_bits, bool write_combining)
 {
     window_count = 0;
+    combines = write_combining;
     large_end = pse36_address_bits == 0    ? 0
                 : pse36_address_bits >= 40 ? 1ull << 40
                                            : 1ull << pse36_address_bits;
@@ -38,8 +40,12 @@ static uint32_t flags_of(enum window_type type)
         return 0;
     case WINDOW_MEMORY_RW:
         return PAGE_WRITE;
+    case WINDOW_FRAMEBUFFER:
+        if (combines)
+            return PAGE_WRITE | PAGE_WRITE_COMBINING;
+        return PAGE_WRITE | PAGE_UNCACHED;
     case WINDOW_DEVICE:
-        return PAGE_WRITE | PAGE_CACHE_DISABLE | PAGE_WRITE_THROUGH;
+        return PAGE_WRITE | PAGE_UNCACHED;
     }
     panic("unknown window type %d", (int)type);
 }

@@ -7,6 +7,7 @@
 
 #define EFLAGS_ID        (1u << 21) /* can be toggled exactly where CPUID exists */
 
+#define MSR_PAT          0x277u
 #define MSR_EFER         0xc0000080u
 
 /* CPUID leaf 1, EDX. */
@@ -97,6 +98,11 @@ uint32_t cpu_read_cr4(void)
     return value;
 }
 
+static void write_cr0(uint32_t value)
+{
+    __asm__ volatile("movl %0, %%cr0" : : "r"(value) : "memory");
+}
+
 static void write_cr4(uint32_t value)
 {
     __asm__ volatile("movl %0, %%cr4" : : "r"(value) : "memory");
@@ -105,6 +111,38 @@ static void write_cr4(uint32_t value)
 static void write_msr(uint32_t msr, uint64_t value)
 {
     __asm__ volatile("wrmsr" : : "c"(msr), "A"(value) : "memory");
+}
+
+static uint64_t read_msr(uint32_t msr)
+{
+    uint64_t value;
+    __asm__ volatile("rdmsr" : "=A"(value) : "c"(msr));
+    return value;
+}
+
+static void write_back_caches(void)
+{
+    __asm__ volatile("wbinvd" : : : "memory");
+}
+
+uint64_t cpu_read_pat(void)
+{
+    return read_msr(MSR_PAT);
+}
+
+/*
+ * In the order that the manual gives for changes of memory types: caches off and empty before and
+ * after. The TLB is empty, for paging is off.
+ */
+static void set_pat(void)
+{
+    uint32_t cr0 = cpu_read_cr0();
+
+    write_cr0((cr0 | CR0_CD) & ~CR0_NW);
+    write_back_caches();
+    write_msr(MSR_PAT, PAT_VALUE);
+    write_back_caches();
+    write_cr0(cr0);
 }
 
 static void identify_version(uint32_t signature)
@@ -162,7 +200,7 @@ static void identify(void)
     cpu.has_pse = r.edx & CPUID_PSE;
     cpu.has_tsc = r.edx & CPUID_TSC;
     cpu.has_msr = r.edx & CPUID_MSR;
-    cpu.has_pat = r.edx & CPUID_PAT;
+    cpu.has_pat = cpu.has_msr && (r.edx & CPUID_PAT);
     cpu.has_pse36 = cpu.has_pse && (r.edx & CPUID_PSE36);
 
     /* CR4 came with the features that it switches; a CPU with none of these may lack it. */
@@ -185,4 +223,6 @@ void cpu_init(void)
                   (cpu.smap ? CR4_SMAP : 0) | (cpu.umip ? CR4_UMIP : 0));
     if (cpu.has_efer)
         write_msr(MSR_EFER, 0);
+    if (cpu.has_pat)
+        set_pat();
 }

@@ -1,20 +1,22 @@
 """Fixtures of the boot tests."""
 import pytest
 
+import images
 from machine import Machine, describe
 
 
 class Shared:
     """One booted machine for all tests that leave it as they found it; booted anew if it died."""
 
-    def __init__(self):
+    def __init__(self, image=None):
+        self.image = image
         self.machine = None
 
     def get(self):
         if self.machine and self.machine.process.poll() is not None:
             self.close()
         if not self.machine:
-            self.machine = Machine()
+            self.machine = Machine(self.image)
             self.machine.prompt()
         return self.machine
 
@@ -37,6 +39,21 @@ def machine(shared, request):
     yield shared.get()
     if request.node.failed:
         shared.close()
+
+
+@pytest.fixture(scope="session")
+def shared_text():
+    holder = Shared(images.make_image(video="text"))
+    yield holder
+    holder.close()
+
+
+@pytest.fixture
+def text_machine(shared_text, request):
+    """The same as `machine`, in VGA text mode."""
+    yield shared_text.get()
+    if request.node.failed:
+        shared_text.close()
 
 
 @pytest.fixture

@@ -18,13 +18,15 @@ from pathlib import Path
 
 import images
 import keys
+import screens
 
 AT_PROMPT = re.compile(rb"(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)*")
 FIRST_WORDS = re.compile(rb"(?<=\n)[^\n]*RoninOS, a 32-bit kernel|^RoninOS, a 32-bit kernel")
 TIMEOUT = float(os.environ.get("RONINOS_TIMEOUT", 60))     # seconds; only failures take that long
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INTERRUPTS_ON = 1 << 9  # in EFLAGS
-TEXT_MEMORY, COLUMNS, ROWS = 0xb8000, 80, 25
+TEXT_MEMORY, TEXT_COLUMNS, TEXT_ROWS = 0xb8000, 80, 25
+TEXT_PICTURE = 720, 400     # pixels of VGA text mode
 
 # Each: the QEMU that runs it, its code, and its variables as they are on a new machine.
 OVMF = "/usr/share/OVMF"
@@ -53,6 +55,7 @@ class Machine:
     """
 
     running = []        # every machine not closed yet; a failing test shows their transcripts
+    reader = None       # of graphics screens; made when first needed
 
     def __init__(self, image=None, *, memory="128M", machine=None, cpu=None, media="cdrom",
                  firmware="bios", serial=True, extra=()):
@@ -65,6 +68,7 @@ class Machine:
         self.reading.set()
         self.events = []                # QMP events that nobody waited for yet
         self.qmp_buffer = b""
+        self.columns = self.rows = None         # of the screen when it was read last
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         image = image or images.default_image()
 
@@ -287,12 +291,33 @@ class Machine:
         for character in text:
             self.press(*keys.LAYOUTS[layout][character])
 
+    def photograph(self):
+        """The screen as a PPM."""
+        path = f"{self.folder.name}/screen.ppm"
+        self.qmp("screendump", filename=path)
+        return Path(path).read_bytes()
+
+    def look(self):
+        """The screen as screens.Screen, which knows its colours too; None in text mode."""
+        ppm = self.photograph()
+        picture = screens.Picture(ppm)
+        if (picture.width, picture.height) == TEXT_PICTURE:
+            return None
+        if Machine.reader is None:
+            Machine.reader = screens.Reader(screens.Font((images.BUILD / "font.psf").read_bytes()))
+        return Machine.reader.read(ppm)
+
     def screen(self):
-        """The 25 lines of the text screen, without the blanks at their ends."""
+        """The lines of the screen, without the blanks at their ends; sets `columns`, `rows`."""
+        seen = self.look()
+        if seen:
+            self.columns, self.rows = seen.columns, seen.rows
+            return seen.lines
+        self.columns, self.rows = TEXT_COLUMNS, TEXT_ROWS
         path = f"{self.folder.name}/screen"
-        self.qmp("pmemsave", val=TEXT_MEMORY, size=2 * COLUMNS * ROWS, filename=path)
+        self.qmp("pmemsave", val=TEXT_MEMORY, size=2 * self.columns * self.rows, filename=path)
         text = Path(path).read_bytes()[0::2].replace(b"\0", b" ").decode("cp437")
-        return [text[at:at + COLUMNS].rstrip() for at in range(0, len(text), COLUMNS)]
+        return [text[at:at + self.columns].rstrip() for at in range(0, len(text), self.columns)]
 
     def wait_screen(self, wanted, timeout=TIMEOUT):
         """Waits until the screen satisfies a function of its lines, or shows a text; returns it."""

@@ -149,7 +149,8 @@ def test_words_behind_a_long_one_count(boot):
 def test_a_wrong_magic_is_reported_and_stops(start, tmp_path):
     """A debugger changes what the loader leaves in EAX, at the kernel's first instruction."""
     server = tmp_path / "gdb"
-    machine = start(extra=["-S", "-gdb", f"unix:{server},server=on,wait=off"])
+    machine = start(images.make_image(video="text"),
+                    extra=["-S", "-gdb", f"unix:{server},server=on,wait=off"])
     subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
                     "-ex", "set architecture i386", "-ex", f"target remote {server}",
                     "-ex", "hbreak *start", "-ex", "continue", "-ex", "set $eax = 0x2badb002",

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from machine import COLUMNS, to_lines
+import images
+from machine import to_lines
 
 HEX = "0x[0-9a-f]{8}"
 CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+")
@@ -42,7 +43,15 @@ def innermost(calls, count=3):
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.quick if kind in QUICK
                                                else pytest.mark.full) for kind in KINDS])
 def test_crash(boot, kind):
-    machine = boot()
+    assert_report(boot(), kind)
+
+
+@pytest.mark.quick
+def test_crash_in_text_mode(boot):
+    assert_report(boot(images.make_image(video="text")), "null-write")
+
+
+def assert_report(machine, kind):
     title, *rest = crash(machine, kind)
     assert re.match(f"PANIC: .*{KINDS[kind]}", title)
 
@@ -62,9 +71,11 @@ def test_crash(boot, kind):
 
 def assert_screen_shows(machine, report):
     """The end of the screen is the end of the report, whose long lines take several rows."""
-    rows = [line[at:at + COLUMNS].rstrip() for line in report
-            for at in range(0, max(1, len(line)), COLUMNS)]
-    shown = machine.screen()[:-1]
+    shown = machine.screen()
+    while shown[-1] == "":
+        shown.pop()
+    rows = [line[at:at + machine.columns].rstrip() for line in report
+            for at in range(0, max(1, len(line)), machine.columns)]
     count = min(len(rows), len(shown))
     assert shown[-count:] == rows[-count:]
 

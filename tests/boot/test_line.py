@@ -116,10 +116,12 @@ def test_ctrl_l_clears_the_screen_and_keeps_the_line(machine):
 
 def test_a_line_wider_than_the_screen_is_edited(machine):
     """The screen shows what the line is, after inserting and deleting in its first row."""
-    text = "abcdefghij" * 12
+    machine.screen()
+    wide = machine.columns
+    text = "abcdefghij" * (wide // 10 + 4)
     machine.send("echo " + text + HOMES[0] + RIGHT * 5 + "XY" + DELETE * 2 + CTRL_L)
     shown = "ronin> echo XY" + text[2:]
-    machine.wait_screen(lambda lines: lines[:3] == [shown[:80], shown[80:], ""])
+    machine.wait_screen(lambda lines: lines[:3] == [shown[:wide], shown[wide:], ""])
     machine.send("\r")
     machine.wait_for("\r\nXY" + text[2:] + "\r\n")
     machine.prompt()

@@ -93,12 +93,17 @@ bool pmm_is_allocated(paddr_t phys)
 
 /* ---- Small helpers ---- */
 
-static void start(uint32_t pse36_address_bits)
+static void start_with(uint32_t pse36_address_bits, bool write_combining)
 {
     memset(allocated, 0, sizeof(allocated));
     frames_left = FRAMES - 1;
     paging_init(4 * MIB);
-    window_init(pse36_address_bits);
+    window_init(pse36_address_bits, write_combining);
+}
+
+static void start(uint32_t pse36_address_bits)
+{
+    start_with(pse36_address_bits, true);
 }
 
 static void check_sound(void)
@@ -186,6 +191,21 @@ static void test_types(void **state)
         expect_window((vaddr_t)map_window(phys, 1, WINDOW_MEMORY), phys, 1, 0);
         expect_window((vaddr_t)map_window(phys, 1, WINDOW_MEMORY_RW), phys, 1, PAGE_WRITE);
         expect_window((vaddr_t)map_window(phys, 1, WINDOW_DEVICE), phys, 1,
+                      PAGE_WRITE | PAGE_CACHE_DISABLE | PAGE_WRITE_THROUGH);
+        expect_window((vaddr_t)map_window(phys, 1, WINDOW_FRAMEBUFFER), phys, 1,
+                      PAGE_WRITE | PAGE_WRITE_THROUGH);
+    }
+}
+
+/* Where write-combining cannot be had, a framebuffer is not cached at all. */
+static void test_framebuffer_without_write_combining(void **state)
+{
+    (void)state;
+    start_with(40, false);
+    for (int large = 0; large < 2; large++) {
+        paddr64_t phys = large ? FOUR_GIB : 0xe0000000;
+
+        expect_window((vaddr_t)map_window(phys, 1, WINDOW_FRAMEBUFFER), phys, 1,
                       PAGE_WRITE | PAGE_CACHE_DISABLE | PAGE_WRITE_THROUGH);
     }
 }
@@ -491,6 +511,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_and_pages), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_framebuffer_without_write_combining),
         cmocka_unit_test(test_impossible),      cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_wrong_unmaps),    cmocka_unit_test(test_table_full),
         cmocka_unit_test(test_out_of_frames),   cmocka_unit_test(test_large),

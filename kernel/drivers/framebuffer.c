@@ -1,0 +1,194 @@
+/*
+ * The framebuffer: cells are glyphs of the embedded font, in whole multiples of its size.
+ *
+ * It is written by its physical address until paging is on, and through a window from then on; one
+ * that reaches above 4 GiB only through the window. Between the two `mapped` keeps it from being
+ * touched, so that a panic there cannot fault again and again.
+ */
+#include <drivers/framebuffer.h>
+#include <boot_info.h>
+#include <drivers/pixel.h>
+#include <drivers/psf.h>
+#include <lib/printf.h>
+#include <mem/paging.h>
+#include <mem/window.h>
+#include <panic.h>
+#include <x86/cpu.h>
+
+#define FOUR_GIB        (1ull << 32)
+#define SIZE_MAX_BYTES  (512u * MIB) /* more is not believed */
+#define LATIN_1         256u         /* code points whose glyphs are found once and for all */
+#define REPLACEMENT     0xfffdu
+#define INDEXED_COLOURS 256u /* of eight bits */
+
+/* The font file, from font.S. */
+extern const uint8_t font_start[], font_end[];
+
+/* The sixteen colours in VGA's order, on a background that is not quite black. */
+static const struct rgb palette[16] = {
+    { 0x10, 0x14, 0x1a }, { 0x4a, 0x80, 0xc8 }, { 0x6a, 0xab, 0x5e }, { 0x45, 0xa5, 0xa8 },
+    { 0xd0, 0x5a, 0x52 }, { 0xa5, 0x6c, 0xc0 }, { 0xc2, 0x96, 0x48 }, { 0xc8, 0xcc, 0xd2 },
+    { 0x6c, 0x76, 0x84 }, { 0x7a, 0xb0, 0xf5 }, { 0x98, 0xd8, 0x88 }, { 0x7c, 0xd6, 0xd8 },
+    { 0xff, 0x84, 0x78 }, { 0xd2, 0xa4, 0xee }, { 0xf2, 0xd2, 0x7a }, { 0xf6, 0xf8, 0xfa },
+};
+
+static struct surface surface; /* memory is NULL while there is no address to write to */
+static struct multiboot2_framebuffer tag;
+static bool mapped;
+static uint32_t scale;
+static uint32_t colours[16]; /* the palette as pixels */
+static struct psf font;
+static uint16_t latin_1[LATIN_1]; /* glyphs of the first code points */
+static uint32_t unknown;          /* the glyph of what the font lacks */
+
+static uint32_t size_in_bytes(void)
+{
+    return surface.pitch * surface.height;
+}
+
+/* ---- Drawing ---- */
+
+static uint32_t glyph_of(uint32_t code_point)
+{
+    uint32_t glyph = code_point < LATIN_1 ? latin_1[code_point] : psf_find(&font, code_point);
+    return glyph != PSF_NONE ? glyph : unknown;
+}
+
+static void draw(unsigned row, unsigned column, struct terminal_cell cell)
+{
+    struct glyph glyph = { psf_glyph(&font, glyph_of(cell.character)), font.width, font.height,
+                           font.row_bytes };
+
+    pixel_draw_glyph(&surface, column * font.width * scale, row * font.height * scale, &glyph,
+                     scale, colours[cell.attribute & 0x0f], colours[cell.attribute >> 4]);
+}
+
+static void clear(void)
+{
+    pixel_fill(&surface, 0, 0, surface.width, surface.height, colours[0]);
+}
+
+static bool ready(void)
+{
+    return surface.memory != NULL && (mapped || !paging_enabled());
+}
+
+static const char *map(void)
+{
+    void *window = map_window(tag.address, size_in_bytes(), WINDOW_FRAMEBUFFER);
+
+    if (window == NULL)
+        return "out of reach";
+    bool was_drawn = surface.memory != NULL;
+    surface.memory = window;
+    mapped = true;
+    if (!was_drawn)
+        clear();
+    return NULL;
+}
+
+static void describe(char *text, size_t size)
+{
+    ksnprintf(text, size, " %ux%ux%u at 0x%08llx, %s", tag.width, tag.height, tag.bits, tag.address,
+              cpu.has_pat ? "write-combining" : "uncached");
+}
+
+/* ---- Opening ---- */
+
+static bool geometry_valid(void)
+{
+    uint64_t row = (uint64_t)tag.width * pixel_bytes(tag.bits);
+    uint64_t size = (uint64_t)tag.pitch * tag.height;
+
+    return tag.width != 0 && tag.height != 0 && tag.pitch >= row && size <= SIZE_MAX_BYTES &&
+           tag.address != 0 && tag.address + size > tag.address;
+}
+
+static struct pixel_channel channel(struct multiboot2_channel from)
+{
+    return (struct pixel_channel){ from.position, from.size };
+}
+
+static bool set_direct_colours(void)
+{
+    struct pixel_format format = { tag.bits, channel(tag.red), channel(tag.green),
+                                   channel(tag.blue) };
+
+    if (!pixel_format_valid(&format))
+        return false;
+    for (uint32_t i = 0; i < ARRAY_SIZE(palette); i++)
+        colours[i] = pixel_pack(&format, palette[i]);
+    return true;
+}
+
+/* Each colour becomes the nearest of those that the loader set. */
+static bool set_indexed_colours(void)
+{
+    static struct rgb loaders[INDEXED_COLOURS];
+    struct multiboot2_colour colour;
+    uint32_t count = 0;
+
+    while (count < INDEXED_COLOURS && multiboot2_palette(boot_info(), count, &colour))
+        loaders[count++] = (struct rgb){ colour.red, colour.green, colour.blue };
+    if (tag.bits != 8 || count < 2)
+        return false;
+    for (uint32_t i = 0; i < ARRAY_SIZE(palette); i++)
+        colours[i] = pixel_nearest(loaders, count, palette[i]);
+    return true;
+}
+
+static bool set_colours(void)
+{
+    if (tag.type == MULTIBOOT2_FRAMEBUFFER_RGB)
+        return set_direct_colours();
+    return tag.type == MULTIBOOT2_FRAMEBUFFER_INDEXED && set_indexed_colours();
+}
+
+static void open_font(void)
+{
+    bool is_font = psf_open(&font, font_start, (size_t)(font_end - font_start));
+    ASSERT(is_font && font.count >= 256);
+
+    unknown = psf_find(&font, REPLACEMENT);
+    if (unknown == PSF_NONE)
+        unknown = psf_find(&font, '?');
+    if (unknown == PSF_NONE)
+        unknown = 0;
+    for (uint32_t code_point = 0; code_point < LATIN_1; code_point++) {
+        uint32_t glyph = psf_find(&font, code_point);
+        latin_1[code_point] = (uint16_t)(glyph != PSF_NONE ? glyph : unknown);
+    }
+}
+
+const struct screen_device *framebuffer_open(const struct multiboot2_framebuffer *fb,
+                                             const char **problem)
+{
+    static struct screen_device device = {
+        .name = "framebuffer", .map = map, .ready = ready, .draw = draw, .describe = describe
+    };
+    struct pixel_layout layout;
+
+    tag = *fb;
+    open_font();
+    if (!set_colours()) {
+        *problem = "pixels of an unknown kind";
+        return NULL;
+    }
+    if (!geometry_valid()) {
+        *problem = "impossible measures";
+        return NULL;
+    }
+    if (!pixel_layout(&layout, tag.width, tag.height, font.width, font.height, SCREEN_CELLS_MAX)) {
+        *problem = "too small";
+        return NULL;
+    }
+    surface = (struct surface){ NULL, tag.width, tag.height, tag.pitch, pixel_bytes(tag.bits) };
+    scale = layout.scale;
+    device.columns = layout.columns;
+    device.rows = layout.rows;
+    if (tag.address + size_in_bytes() <= FOUR_GIB && !paging_enabled()) {
+        surface.memory = (uint8_t *)(uintptr_t)tag.address;
+        clear();
+    }
+    return &device;
+}

@@ -1,0 +1,153 @@
+/*
+ * The screen: a terminal, and what of it the device shows.
+ *
+ * `shown` is a copy of what was drawn on the device, so that only cells that changed are drawn and
+ * the device is never read. There is one screen: its cells are static, for it must work before the
+ * heap does and after the heap is broken.
+ *
+ * Interrupts are off for a row at a time, no longer: devices are slow, and COM1 must not overrun.
+ */
+#include <drivers/screen.h>
+#include <boot_info.h>
+#include <drivers/console.h>
+#include <drivers/framebuffer.h>
+#include <drivers/vga_text.h>
+#include <log.h>
+#include <x86/io.h>
+
+/* The screen's lines and the scrollback above them: what a small screen leaves is scrollback. */
+#define RING_CELLS     32768u
+#define SCROLLBACK_MAX 1000u
+
+static struct terminal terminal;
+static struct terminal_cell cells[RING_CELLS];
+static struct terminal_cell shown[SCREEN_CELLS_MAX]; /* by row and column; 0: not drawn yet */
+static const struct screen_device *device;
+static unsigned cursor_row; /* where the cursor was drawn last */
+
+static const char *problem; /* why there is no screen */
+static struct multiboot2_framebuffer fb;
+
+static bool same(struct terminal_cell a, struct terminal_cell b)
+{
+    return a.character == b.character && a.attribute == b.attribute;
+}
+
+static struct terminal_cell reversed(struct terminal_cell cell)
+{
+    cell.attribute = (uint8_t)(cell.attribute << 4 | cell.attribute >> 4);
+    return cell;
+}
+
+/* Draws the cells of a row that changed; `cursor` is the column of one in reverse, or none. */
+static void draw_row(unsigned row, unsigned cursor)
+{
+    struct terminal_cell *old = &shown[row * terminal.columns];
+
+    for (unsigned column = 0; column < terminal.columns; column++) {
+        struct terminal_cell cell = terminal_cell(&terminal, row, column);
+        if (column == cursor)
+            cell = reversed(cell);
+        if (same(cell, old[column]))
+            continue;
+        device->draw(row, column, cell);
+        old[column] = cell;
+    }
+}
+
+static void draw(void)
+{
+    unsigned row, column;
+
+    if (device->ready != NULL && !device->ready())
+        return;
+    for (unsigned r = 0; r < terminal.rows; r++) {
+        uint32_t flags = interrupts_save();
+        bool visible = terminal_cursor(&terminal, &row, &column) && device->place_cursor == NULL;
+        bool cursor_here = visible && r == row;
+
+        if (terminal_row_dirty(&terminal, r) || cursor_here || r == cursor_row) {
+            draw_row(r, cursor_here ? column : terminal.columns);
+            terminal_take_dirty(&terminal, r);
+        }
+        interrupts_restore(flags);
+    }
+
+    uint32_t flags = interrupts_save();
+    bool visible = terminal_cursor(&terminal, &cursor_row, &column);
+    if (device->place_cursor != NULL)
+        device->place_cursor(visible, cursor_row, column);
+    interrupts_restore(flags);
+}
+
+static void write(const char *bytes, size_t length)
+{
+    uint32_t flags = interrupts_save();
+    terminal_write(&terminal, bytes, length);
+    interrupts_restore(flags);
+    draw();
+}
+
+static void scroll(int lines)
+{
+    uint32_t flags = interrupts_save();
+    terminal_scroll_view(&terminal, lines);
+    interrupts_restore(flags);
+    draw();
+}
+
+static void start(const struct screen_device *found)
+{
+    static struct console console = { .write = write, .scroll = scroll };
+    unsigned scrollback = RING_CELLS / found->columns - found->rows;
+
+    device = found;
+    terminal_init(&terminal, cells, device->columns, device->rows,
+                  scrollback < SCROLLBACK_MAX ? scrollback : SCROLLBACK_MAX);
+    draw();
+    console.name = device->name;
+    console_register(&console);
+}
+
+void screen_init(void)
+{
+    const struct screen_device *found = NULL;
+
+    /* Without a block nothing is known but that this is a PC: most have text at the usual place. */
+    if (boot_info_start() == 0)
+        found = vga_text_open(VGA_TEXT_PHYS, 80, 25, &problem);
+    else if (!multiboot2_framebuffer(boot_info(), &fb))
+        problem = "the loader handed over none";
+    else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT)
+        found = vga_text_open(fb.address, fb.width, fb.height, &problem);
+    else
+        found = framebuffer_open(&fb, &problem);
+    if (found != NULL)
+        start(found);
+}
+
+void screen_map(void)
+{
+    if (device != NULL && device->map != NULL)
+        problem = device->map();
+}
+
+void screen_report(void)
+{
+    char text[80] = "";
+
+    if (device == NULL && problem == NULL)
+        return; /* the screen was to be left alone */
+    if (problem != NULL && fb.width != 0) {
+        klog("screen: none, %s: framebuffer %ux%ux%u at 0x%08llx", problem, fb.width, fb.height,
+             fb.bits, fb.address);
+        return;
+    }
+    if (problem != NULL) {
+        klog("screen: none, %s", problem);
+        return;
+    }
+    if (device->describe != NULL)
+        device->describe(text, sizeof(text));
+    klog("screen: %s%s, %ux%u cells", device->name, text, device->columns, device->rows);
+}
