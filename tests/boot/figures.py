@@ -24,7 +24,8 @@ import zlib
 from pathlib import Path
 
 import images
-from machine import Machine, MachineError
+from console import MachineError
+from machine import Machine
 
 PAGES = [images.ROOT / "README.md", *sorted((images.ROOT / "docs").glob("*.md"))]
 SCREENSHOT = images.ROOT / "docs" / "images" / "shell.png"

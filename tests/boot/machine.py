@@ -2,8 +2,6 @@
 
 QEMU connects to two sockets that are listened on before it starts: one is COM1, the other QMP, its
 control channel. COM1 is read all the time by a thread, so that no test holds the machine up.
-Every wait watches for something with a bound, and when the bound is reached, the failure shows what
-the machine said.
 """
 import json
 import os
@@ -19,11 +17,8 @@ from pathlib import Path
 import images
 import keys
 import screens
+from console import TIMEOUT, Console, MachineError
 
-AT_PROMPT = re.compile(rb"(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)*")
-FIRST_WORDS = re.compile(rb"(?<=\n)[^\n]*RoninOS, a 32-bit kernel|^RoninOS, a 32-bit kernel")
-TIMEOUT = float(os.environ.get("RONINOS_TIMEOUT", 60))     # seconds; only failures take that long
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INTERRUPTS_ON = 1 << 9  # in EFLAGS
 TEXT_MEMORY, TEXT_COLUMNS, TEXT_ROWS = 0xb8000, 80, 25
 TEXT_PICTURE = 720, 400     # pixels of VGA text mode
@@ -44,38 +39,27 @@ MEDIA = {
 }
 
 
-class MachineError(AssertionError):
-    """The machine did not do what the test waited for."""
-
-
-class Machine:
+class Machine(Console):
     """Starts a machine and connects to it. `serial` says whether it has a COM1.
 
     `machine` is QEMU's chipset; unless it is given, pc for a BIOS and q35 for UEFI.
     """
 
     running = []        # every machine not closed yet; a failing test shows their transcripts
-    reader = None       # of graphics screens; made when first needed
 
     def __init__(self, image=None, *, memory="128M", machine=None, cpu=None, media="cdrom",
                  firmware="bios", serial=True, extra=()):
-        self.received = bytearray()     # everything that came over COM1
-        self.mark = 0                   # where the next wait_for() begins
-        self.before = b""               # what the last one skipped
-        self.ended = not serial         # nothing more comes over COM1
-        self.arrived = threading.Condition()    # guards `received` and `ended`
+        qemu, code, variables = FIRMWARE[firmware]
+        super().__init__(serial, firmware_talks=bool(code))
         self.reading = threading.Event()        # cleared: nobody reads COM1
         self.reading.set()
         self.events = []                # QMP events that nobody waited for yet
         self.qmp_buffer = b""
-        self.columns = self.rows = None         # of the screen when it was read last
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         image = image or images.default_image()
 
         sockets = {name: self._listen(name) for name in (["com1"] if serial else []) + ["qmp"]}
-        qemu, code, variables = FIRMWARE[firmware]
         machine = machine or ("q35" if code else "pc")
-        self.firmware_talks = bool(code)    # UEFI uses COM1 before the kernel does
         command = [qemu, "-accel", "tcg", "-M", machine, "-m", memory,
                    "-nic", "none", "-display", "none"]
         command += pflash(0, code, "readonly=on") + pflash(1, variables, "snapshot=on")
@@ -135,14 +119,6 @@ class Machine:
 
     # ---- COM1 ----
 
-    def transcript(self, last=6000):
-        """The end of what came over COM1; control characters but newlines are made visible."""
-        text = self.received.decode(errors="replace").replace("\r\n", "\n")
-        return re.sub(r"[^\n -~\u00a0-\uffff]", lambda c: f"<{ord(c[0]):02x}>", text)[-last:]
-
-    def fail(self, what):
-        raise MachineError(f"{what}; COM1 said:\n{self.transcript()}")
-
     def _read_com1(self):
         while not self.ended:
             self.reading.wait()
@@ -150,50 +126,11 @@ class Machine:
                 data = self.com1.recv(65536)
             except OSError:             # closed, or reset when QEMU ended
                 data = b""
-            with self.arrived:
-                self.received += data
-                self.ended = not data
-                self.arrived.notify_all()
-
-    def wait_for(self, wanted, timeout=TIMEOUT):
-        """Waits for a text or a bytes pattern behind the last one found; returns the match."""
-        pattern = re.compile(re.escape(wanted.encode())) if isinstance(wanted, str) else wanted
-        deadline = time.monotonic() + timeout
-        with self.arrived:
-            while not (match := pattern.search(self.received, self.mark)):
-                if self.ended or not self.arrived.wait(deadline - time.monotonic()):
-                    self.fail(f"{'the machine ended before' if self.ended else 'waited for'} "
-                              f"{wanted!r}")
-            self.before = bytes(self.received[self.mark:match.start()])
-            self.mark = match.end()
-            return match
-
-    def prompt(self, timeout=TIMEOUT):
-        """Waits for the prompt; returns what was printed before it, as lines."""
-        if self.firmware_talks:
-            self.mark = self.wait_for(FIRST_WORDS, timeout).start()
-            self.firmware_talks = False
-        self.wait_for(AT_PROMPT, timeout)
-        return to_lines(self.before)
+            self.feed(data)
 
     def send(self, text):
         """Sends text or bytes over COM1."""
         self.com1.sendall(text if isinstance(text, bytes) else text.encode())
-
-    def command(self, line, timeout=TIMEOUT):
-        """Runs a command from the prompt; returns its output as lines without colours."""
-        self.send(line + "\r")
-        echo, *output = self.prompt(timeout)
-        if echo != line:
-            self.fail(f"sent {line!r}, echoed was {echo!r}")
-        return output
-
-    def one_line(self, line, timeout=TIMEOUT):
-        """Runs a command that must print exactly one line, and returns it."""
-        output = self.command(line, timeout)
-        if len(output) != 1:
-            self.fail(f"{line!r} printed {len(output)} lines, not one")
-        return output[0]
 
     # ---- QMP ----
 
@@ -303,15 +240,11 @@ class Machine:
         picture = screens.Picture(ppm)
         if (picture.width, picture.height) == TEXT_PICTURE:
             return None
-        if Machine.reader is None:
-            Machine.reader = screens.Reader(screens.Font((images.BUILD / "font.psf").read_bytes()))
-        return Machine.reader.read(ppm)
+        return self.read_picture(ppm)
 
     def screen(self):
         """The lines of the screen, without the blanks at their ends; sets `columns`, `rows`."""
-        seen = self.look()
-        if seen:
-            self.columns, self.rows = seen.columns, seen.rows
+        if seen := self.look():
             return seen.lines
         self.columns, self.rows = TEXT_COLUMNS, TEXT_ROWS
         path = f"{self.folder.name}/screen"
@@ -319,28 +252,17 @@ class Machine:
         text = Path(path).read_bytes()[0::2].replace(b"\0", b" ").decode("cp437")
         return [text[at:at + self.columns].rstrip() for at in range(0, len(text), self.columns)]
 
-    def wait_screen(self, wanted, timeout=TIMEOUT):
-        """Waits until the screen satisfies a function of its lines, or shows a text; returns it."""
-        shows = wanted if callable(wanted) else lambda lines: any(wanted in line for line in lines)
-        deadline = time.monotonic() + timeout
-        while not shows(lines := self.screen()):
-            if self.process.poll() is not None or time.monotonic() >= deadline:
-                screen = "\n".join(lines)
-                self.fail(f"waited for {wanted!r} on the screen, which shows:\n{screen}\n")
-            time.sleep(0.05)
-        return lines
+    def screen_mode(self):
+        """What the screen is, in words, as it was read last."""
+        if (self.columns, self.rows) == (TEXT_COLUMNS, TEXT_ROWS):
+            return "VGA text"
+        picture = screens.Picture(self.photograph())
+        return f"{picture.width}x{picture.height}, {self.columns}x{self.rows} cells"
 
 
 def pflash(unit, file, access):
     """The option for one of UEFI's flash chips; a BIOS has none."""
     return ["-drive", f"if=pflash,unit={unit},format=raw,{access},file={OVMF}/{file}"] if file else []
-
-
-def to_lines(data):
-    """Bytes of COM1 as lines, without colours; every line must have ended in CR LF."""
-    text = COLOUR.sub("", bytes(data).decode())
-    assert "\n" not in text.replace("\r\n", ""), f"a line feed without carriage return: {text!r}"
-    return text.removesuffix("\r\n").split("\r\n") if text else []
 
 
 def describe(machine):

@@ -6,7 +6,8 @@ import time
 import pytest
 
 import images
-from machine import Machine, MachineError
+from console import MachineError
+from machine import Machine
 
 DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 PASSED = 1              # what isa-debug-exit makes of the 0 that the kernel writes

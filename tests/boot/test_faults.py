@@ -4,7 +4,7 @@ import re
 import pytest
 
 import images
-from machine import to_lines
+from console import to_lines
 
 HEX = "0x[0-9a-f]{8}"
 CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from machine import COLOUR
+from console import COLOUR
 
 pytestmark = pytest.mark.quick
 
