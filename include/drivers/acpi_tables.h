@@ -24,6 +24,8 @@
 #define ACPI_RSDT ACPI_SIGNATURE('R', 'S', 'D', 'T')
 #define ACPI_XSDT ACPI_SIGNATURE('X', 'S', 'D', 'T')
 #define ACPI_FADT ACPI_SIGNATURE('F', 'A', 'C', 'P')
+#define ACPI_MADT ACPI_SIGNATURE('A', 'P', 'I', 'C')
+#define ACPI_HPET ACPI_SIGNATURE('H', 'P', 'E', 'T')
 #define ACPI_DSDT ACPI_SIGNATURE('D', 'S', 'D', 'T')
 #define ACPI_SSDT ACPI_SIGNATURE('S', 'S', 'D', 'T')
 
@@ -110,10 +112,52 @@ struct acpi_fadt {
     bool has_reset;             /* the two below count */
     struct acpi_register reset; /* 8 bits wide; address not 0 */
     uint8_t reset_value;
+    uint16_t pm_timer; /* port, to be read as 32 bits; 0: none. From the 64-bit field likewise */
+    bool pm_timer_32_bits; /* else it has 24 */
 };
 
 /* Reads a checked FADT. ACPI_BAD_LENGTH when it is shorter than ACPI 1.0's. */
 enum acpi_status acpi_read_fadt(const struct acpi_buffer *table, struct acpi_fadt *fadt);
+
+/* ---- The MADT ---- */
+
+#define ACPI_ISA_LINES   16u
+#define ACPI_IOAPICS_MAX 8u /* more are ignored: the ISA lines are at the first */
+
+/* Which input of the I/O APICs an ISA line has, and how it asks there. */
+struct acpi_isa_line {
+    uint32_t input; /* the number itself, edge triggered, active high, unless overridden */
+    bool level;
+    bool active_low;
+};
+
+struct acpi_ioapic {
+    uint32_t address;     /* physical */
+    uint32_t first_input; /* the number of its first input among those of all */
+};
+
+struct acpi_madt {
+    uint64_t lapic_address; /* physical, the same for each CPU */
+    bool has_pic;           /* PCAT_COMPAT: besides all this there is a pair of 8259 */
+    uint32_t ioapic_count;
+    struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
+    struct acpi_isa_line isa[ACPI_ISA_LINES];
+};
+
+/*
+ * Reads a checked MADT, up to the first entry that is cut or claims an impossible length.
+ * ACPI_BAD_LENGTH when it ends before its entries. Source: "Multiple APIC Description Table".
+ */
+enum acpi_status acpi_read_madt(const struct acpi_buffer *table, struct acpi_madt *madt);
+
+/* ---- The HPET's table ---- */
+
+/*
+ * The physical address of the registers out of a checked table; 0 where they are not in memory.
+ * ACPI_BAD_LENGTH when it is cut. Source: IA-PC HPET Specification 1.0a, "The ACPI 2.0 HPET
+ * Description Table".
+ */
+enum acpi_status acpi_read_hpet(const struct acpi_buffer *table, uint64_t *address);
 
 /* ---- S5 ---- */
 

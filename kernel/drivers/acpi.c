@@ -3,6 +3,7 @@
  *
  *     RSDP -> XSDT or RSDT -> FADT -> DSDT -> _S5_
  *                          -> SSDTs ---------^
+ *                          -> MADT, HPET
  *
  * Tables lie anywhere in the physical address space and are read through windows, first a header,
  * then as much as it says. Once acpi_init() has returned, none of them is looked at again: what it
@@ -48,6 +49,9 @@
 
 static struct {
     struct acpi_fadt fadt;
+    struct acpi_madt madt;
+    bool has_fadt, has_madt;
+    paddr64_t hpet; /* 0: none */
     struct acpi_s5 s5;
     const char *no_power_off;    /* why there is none; NULL: there is */
     const char *no_reset;        /* likewise */
@@ -154,16 +158,39 @@ static bool find_rsdp(struct acpi_rsdp *rsdp)
 
 /* ---- What is needed of them ---- */
 
-static bool read_fadt(const struct acpi_buffer *root, struct acpi_fadt *fadt)
+static bool read_fadt(const struct acpi_buffer *root)
 {
     struct acpi_buffer table;
     uint32_t index = 0;
 
     if (!open_next(root, &index, ACPI_FADT, &table))
         return false;
-    bool sound = acpi_read_fadt(&table, fadt) == ACPI_OK;
+    bool sound = acpi_read_fadt(&table, &found.fadt) == ACPI_OK;
     close_table(&table);
     return sound;
+}
+
+static bool read_madt(const struct acpi_buffer *root)
+{
+    struct acpi_buffer table;
+    uint32_t index = 0;
+
+    if (!open_next(root, &index, ACPI_MADT, &table))
+        return false;
+    bool sound = acpi_read_madt(&table, &found.madt) == ACPI_OK;
+    close_table(&table);
+    return sound;
+}
+
+static void read_hpet(const struct acpi_buffer *root)
+{
+    struct acpi_buffer table;
+    uint32_t index = 0;
+
+    if (!open_next(root, &index, ACPI_HPET, &table))
+        return;
+    acpi_read_hpet(&table, &found.hpet);
+    close_table(&table);
 }
 
 static bool find_s5_in(const struct acpi_buffer *table)
@@ -221,7 +248,10 @@ static const char *look_for_reset(void)
 
 static void look_into(const struct acpi_buffer *root)
 {
-    if (!read_fadt(root, &found.fadt)) {
+    found.has_madt = read_madt(root);
+    read_hpet(root);
+    found.has_fadt = read_fadt(root);
+    if (!found.has_fadt) {
         found.no_power_off = found.no_reset = "no sound FADT";
         return;
     }
@@ -282,6 +312,21 @@ void acpi_init(void)
 }
 
 /* ---- Using it ---- */
+
+const struct acpi_fadt *acpi_fadt(void)
+{
+    return found.has_fadt ? &found.fadt : NULL;
+}
+
+const struct acpi_madt *acpi_madt(void)
+{
+    return found.has_madt ? &found.madt : NULL;
+}
+
+paddr64_t acpi_hpet_address(void)
+{
+    return found.hpet;
+}
 
 static void wait_ms(uint32_t ms)
 {

@@ -25,6 +25,8 @@
 #define FADT_ACPI_ENABLE    52u
 #define FADT_PM1A_CONTROL   64u
 #define FADT_PM1B_CONTROL   68u
+#define FADT_PM_TIMER       76u
+#define FADT_PM_TIMER_SIZE  91u
 #define FADT_FLAGS          112u
 #define FADT_OLD_SIZE       116u
 #define FADT_RESET          116u
@@ -32,9 +34,28 @@
 #define FADT_X_DSDT         140u
 #define FADT_X_PM1A_CONTROL 172u
 #define FADT_X_PM1B_CONTROL 184u
+#define FADT_X_PM_TIMER     208u
 
+#define FLAG_PM_TIMER_32    (1u << 8)  /* TMR_VAL_EXT */
 #define FLAG_RESET          (1u << 10) /* RESET_REG_SUP */
 #define FLAG_REDUCED        (1u << 20) /* HW_REDUCED_ACPI */
+
+/* The MADT: entries, each of which begins with its type and its length. */
+#define MADT_LAPIC          36u
+#define MADT_FLAGS          40u
+#define MADT_ENTRIES        44u
+#define MADT_PCAT_COMPAT    (1u << 0)
+#define ENTRY_HEADER        2u
+#define ENTRY_IOAPIC        1u
+#define ENTRY_OVERRIDE      2u
+#define ENTRY_LAPIC_ADDRESS 5u
+#define OVERRIDE_BUS_ISA    0u
+#define OVERRIDE_POLARITY   0x3u /* 0: as the bus has it */
+#define OVERRIDE_ACTIVE_LOW 0x3u
+#define OVERRIDE_TRIGGER    0xcu
+#define OVERRIDE_LEVEL      0xcu
+
+#define HPET_REGISTERS      40u
 
 /* A register: space, width, offset, access size, address. */
 #define REGISTER_ADDRESS    4u
@@ -69,6 +90,15 @@ static bool get(const struct acpi_buffer *buffer, uint32_t offset, uint32_t size
     for (uint32_t i = 0; i < size; i++)
         *value |= (uint64_t)buffer->bytes[offset + i] << (8 * i);
     return true;
+}
+
+static bool get16(const struct acpi_buffer *buffer, uint32_t offset, uint16_t *value)
+{
+    uint64_t wide;
+    bool ok = get(buffer, offset, 2, &wide);
+
+    *value = (uint16_t)wide;
+    return ok;
 }
 
 static bool get32(const struct acpi_buffer *buffer, uint32_t offset, uint32_t *value)
@@ -213,6 +243,12 @@ static uint16_t port_of(uint64_t address)
     return address < UINT16_MAX ? (uint16_t)address : 0;
 }
 
+/* The same, of a port that is to be read as 32 bits. */
+static uint16_t wide_port_of(uint64_t address)
+{
+    return address < UINT16_MAX - 2 ? (uint16_t)address : 0;
+}
+
 /* A control port: from its 64-bit field where that is there and names a port, else the old way. */
 static uint16_t get_port(const struct acpi_buffer *table, uint32_t old_offset, uint32_t new_offset)
 {
@@ -231,6 +267,17 @@ static bool get_reset(const struct acpi_buffer *table, struct acpi_fadt *fadt)
            get8(table, FADT_RESET_VALUE, &fadt->reset_value);
 }
 
+/* A length other than 4 bytes says that there is no such timer. */
+static void get_pm_timer(const struct acpi_buffer *table, uint32_t flags, struct acpi_fadt *fadt)
+{
+    uint8_t size;
+
+    if (fadt->hardware_reduced || !get8(table, FADT_PM_TIMER_SIZE, &size) || size != 4)
+        return;
+    fadt->pm_timer = wide_port_of(get_port(table, FADT_PM_TIMER, FADT_X_PM_TIMER));
+    fadt->pm_timer_32_bits = flags & FLAG_PM_TIMER_32;
+}
+
 enum acpi_status acpi_read_fadt(const struct acpi_buffer *table, struct acpi_fadt *fadt)
 {
     uint32_t flags, smi_command;
@@ -247,7 +294,90 @@ enum acpi_status acpi_read_fadt(const struct acpi_buffer *table, struct acpi_fad
     fadt->pm1a_control = get_port(table, FADT_PM1A_CONTROL, FADT_X_PM1A_CONTROL);
     fadt->pm1b_control = get_port(table, FADT_PM1B_CONTROL, FADT_X_PM1B_CONTROL);
     fadt->has_reset = flags & FLAG_RESET && get_reset(table, fadt);
+    get_pm_timer(table, flags, fadt);
     get64(table, FADT_X_DSDT, &fadt->x_dsdt); /* 0 where the table ends before it */
+    return ACPI_OK;
+}
+
+/* ---- The MADT ---- */
+
+static void read_ioapic(const struct acpi_buffer *entry, struct acpi_madt *madt)
+{
+    struct acpi_ioapic ioapic;
+
+    if (madt->ioapic_count < ACPI_IOAPICS_MAX && get32(entry, 4, &ioapic.address) &&
+        get32(entry, 8, &ioapic.first_input))
+        madt->ioapics[madt->ioapic_count++] = ioapic;
+}
+
+static void read_override(const struct acpi_buffer *entry, struct acpi_madt *madt)
+{
+    uint32_t input;
+    uint16_t flags;
+    uint8_t bus, line;
+
+    if (!get8(entry, 2, &bus) || bus != OVERRIDE_BUS_ISA || !get8(entry, 3, &line) ||
+        line >= ACPI_ISA_LINES || !get32(entry, 4, &input) || !get16(entry, 8, &flags))
+        return;
+    madt->isa[line] = (struct acpi_isa_line){
+        .input = input,
+        .level = (flags & OVERRIDE_TRIGGER) == OVERRIDE_LEVEL,
+        .active_low = (flags & OVERRIDE_POLARITY) == OVERRIDE_ACTIVE_LOW,
+    };
+}
+
+static void read_entry(const struct acpi_buffer *entry, uint8_t type, struct acpi_madt *madt)
+{
+    uint64_t address;
+
+    switch (type) {
+    case ENTRY_IOAPIC:
+        read_ioapic(entry, madt);
+        break;
+    case ENTRY_OVERRIDE:
+        read_override(entry, madt);
+        break;
+    case ENTRY_LAPIC_ADDRESS:
+        if (get64(entry, 4, &address))
+            madt->lapic_address = address;
+        break;
+    }
+}
+
+enum acpi_status acpi_read_madt(const struct acpi_buffer *table, struct acpi_madt *madt)
+{
+    uint32_t lapic, flags;
+    uint8_t type, length;
+
+    *madt = (struct acpi_madt){ 0 };
+    for (uint32_t line = 0; line < ACPI_ISA_LINES; line++)
+        madt->isa[line].input = line;
+    if (!get32(table, MADT_LAPIC, &lapic) || !get32(table, MADT_FLAGS, &flags))
+        return ACPI_BAD_LENGTH;
+    madt->lapic_address = lapic;
+    madt->has_pic = flags & MADT_PCAT_COMPAT;
+
+    for (uint32_t at = MADT_ENTRIES; get8(table, at, &type) && get8(table, at + 1, &length);
+         at += length) {
+        if (length < ENTRY_HEADER || length > table->size - at)
+            break;
+        struct acpi_buffer entry = { table->bytes + at, length };
+        read_entry(&entry, type, madt);
+    }
+    return ACPI_OK;
+}
+
+/* ---- The HPET's table ---- */
+
+enum acpi_status acpi_read_hpet(const struct acpi_buffer *table, uint64_t *address)
+{
+    struct acpi_register registers;
+
+    *address = 0;
+    if (!get_register(table, HPET_REGISTERS, &registers))
+        return ACPI_BAD_LENGTH;
+    if (registers.space == ACPI_SPACE_MEMORY)
+        *address = registers.address;
     return ACPI_OK;
 }
 

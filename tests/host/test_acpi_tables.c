@@ -109,13 +109,60 @@ static void put_fadt(uint32_t size, uint32_t flags)
     set(52, 0xa0, 1);
     set(64, 0x604, 4);
     set(68, 0x704, 4);
+    set(76, 0x608, 4);
+    set(91, 4, 1);
     set(112, flags, 4);
     put_register(116, ACPI_SPACE_IO, 0xcf9);
     set(128, 0x06, 1);
     set(140, 0x1122334455, 8);
     put_register(172, ACPI_SPACE_IO, 0x1804);
     put_register(184, ACPI_SPACE_IO, 0);
+    put_register(208, ACPI_SPACE_IO, 0x1808);
     table.size = size;
+    end_table();
+}
+
+/* A MADT up to its entries. */
+static void begin_madt(uint32_t lapic, uint32_t flags)
+{
+    begin_table(ACPI_MADT, 3);
+    put(lapic, 4);
+    put(flags, 4);
+}
+
+static void put_ioapic(uint8_t id, uint32_t address, uint32_t first_input)
+{
+    put_bytes("\x01\x0c", 2);
+    put(id, 2);
+    put(address, 4);
+    put(first_input, 4);
+}
+
+static void put_override(uint8_t bus, uint8_t line, uint32_t input, uint16_t flags)
+{
+    put_bytes("\x02\x0a", 2);
+    put(bus, 1);
+    put(line, 1);
+    put(input, 4);
+    put(flags, 2);
+}
+
+static void put_lapic_address(uint64_t address)
+{
+    put_bytes("\x05\x0c", 2);
+    put(0, 2);
+    put(address, 8);
+}
+
+static void put_hpet(uint8_t space, uint64_t address)
+{
+    begin_table(ACPI_HPET, 1);
+    put(0x8086a201, 4);
+    put(space, 1);
+    put(64, 1);
+    put(0, 2);
+    put(address, 8);
+    put_bytes("\0\x80\0\0", 4);
     end_table();
 }
 
@@ -369,6 +416,8 @@ static void test_fadt(void **state)
         assert_int_equal(fadt.pm1a_control, size < 184 ? 0x604 : 0x1804);
         assert_int_equal(fadt.pm1b_control, 0x704); /* its new field is 0 */
         assert_int_equal(fadt.has_reset, size >= 129);
+        assert_int_equal(fadt.pm_timer, size < 220 ? 0x608 : 0x1808);
+        assert_false(fadt.pm_timer_32_bits);
         if (fadt.has_reset) {
             assert_int_equal(fadt.reset.space, ACPI_SPACE_IO);
             assert_true(fadt.reset.address == 0xcf9);
@@ -434,6 +483,192 @@ static void test_fadt_ports(void **state)
     set(48, 0x100b2, 4);
     end_table();
     assert_int_equal(read_fadt().smi_command, 0);
+}
+
+#define TIMER_32 (1u << 8)
+
+/* There is one where its length says so, the hardware has one, and four ports follow its number. */
+static void test_fadt_pm_timer(void **state)
+{
+    static const struct {
+        uint32_t flags;
+        uint8_t length, space;
+        uint64_t address;
+        uint32_t old;
+        uint16_t wanted;
+    } cases[] = {
+        { 0, 4, ACPI_SPACE_IO, 0x1808, 0x608, 0x1808 },
+        { TIMER_32, 4, ACPI_SPACE_IO, 0x1808, 0x608, 0x1808 },
+        { 0, 4, ACPI_SPACE_IO, 0, 0x608, 0x608 },
+        { 0, 4, ACPI_SPACE_MEMORY, 0xfed00000, 0x608, 0x608 },
+        { 0, 4, ACPI_SPACE_IO, 0xfffc, 0, 0xfffc },
+        { 0, 4, ACPI_SPACE_IO, 0xfffd, 0, 0 },
+        { 0, 4, ACPI_SPACE_IO, 0, 0x10608, 0 },
+        { 0, 4, ACPI_SPACE_IO, 0, 0, 0 },
+        { 0, 0, ACPI_SPACE_IO, 0x1808, 0x608, 0 },
+        { 0, 3, ACPI_SPACE_IO, 0x1808, 0x608, 0 },
+        { REDUCED, 4, ACPI_SPACE_IO, 0x1808, 0x608, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        put_fadt(276, cases[i].flags);
+        set(76, cases[i].old, 4);
+        set(91, cases[i].length, 1);
+        put_register(208, cases[i].space, cases[i].address);
+        end_table();
+        assert_int_equal(read_fadt().pm_timer, cases[i].wanted);
+        if (cases[i].wanted != 0)
+            assert_int_equal(read_fadt().pm_timer_32_bits, cases[i].flags == TIMER_32);
+    }
+}
+
+/* ---- MADT ---- */
+
+static struct acpi_madt read_madt(void)
+{
+    struct acpi_buffer buffer = copy_of(table.size, 0);
+    struct acpi_madt madt;
+
+    assert_int_equal(acpi_check_table(&buffer, ACPI_MADT), ACPI_OK);
+    assert_int_equal(acpi_read_madt(&buffer, &madt), ACPI_OK);
+    return madt;
+}
+
+static void expect_line(const struct acpi_madt *madt, uint32_t line, uint32_t input, bool level,
+                        bool active_low)
+{
+    assert_int_equal(madt->isa[line].input, input);
+    assert_int_equal(madt->isa[line].level, level);
+    assert_int_equal(madt->isa[line].active_low, active_low);
+}
+
+/* As QEMU writes it: the timer at input 2, level lines for PCI; a processor and an NMI between. */
+static void test_madt(void **state)
+{
+    (void)state;
+    begin_madt(0xfee00000, 1);
+    put_bytes("\x00\x08\x00\x00\x01\x00\x00\x00", 8);
+    put_ioapic(0, 0xfec00000, 0);
+    put_override(0, 0, 2, 0);
+    put_override(0, 9, 9, 0xd);
+    put_bytes("\x04\x06\xff\x00\x00\x01", 6);
+    put_override(0, 11, 11, 0xf);
+    end_table();
+
+    struct acpi_madt madt = read_madt();
+    assert_true(madt.lapic_address == 0xfee00000);
+    assert_true(madt.has_pic);
+    assert_int_equal(madt.ioapic_count, 1);
+    assert_int_equal(madt.ioapics[0].address, 0xfec00000);
+    assert_int_equal(madt.ioapics[0].first_input, 0);
+    expect_line(&madt, 0, 2, false, false);
+    expect_line(&madt, 9, 9, true, false);
+    expect_line(&madt, 11, 11, true, true);
+    for (uint32_t line = 1; line < 9; line++)
+        expect_line(&madt, line, line, false, false);
+}
+
+static void test_madt_addresses(void **state)
+{
+    (void)state;
+    begin_madt(0xfee00000, 0);
+    put_lapic_address(0x12fee01000);
+    for (uint32_t i = 0; i < ACPI_IOAPICS_MAX + 3; i++)
+        put_ioapic((uint8_t)i, 0xfec00000 + 0x1000 * i, 24 * i);
+    end_table();
+
+    struct acpi_madt madt = read_madt();
+    assert_true(madt.lapic_address == 0x12fee01000);
+    assert_false(madt.has_pic);
+    assert_int_equal(madt.ioapic_count, ACPI_IOAPICS_MAX);
+    for (uint32_t i = 0; i < ACPI_IOAPICS_MAX; i++) {
+        assert_int_equal(madt.ioapics[i].address, 0xfec00000 + 0x1000 * i);
+        assert_int_equal(madt.ioapics[i].first_input, 24 * i);
+    }
+}
+
+/* Every combination of polarity and trigger; only 3 is active low, only 3 is level. */
+static void test_madt_override_flags(void **state)
+{
+    (void)state;
+    for (uint32_t flags = 0; flags < 16; flags++) {
+        begin_madt(0, 0);
+        put_override(0, 5, 20, (uint16_t)(flags | 0xfff0));
+        end_table();
+        struct acpi_madt madt = read_madt();
+        expect_line(&madt, 5, 20, flags >> 2 == 3, (flags & 3) == 3);
+    }
+}
+
+/* Overrides of other buses or of lines that do not exist, entries that are cut or never end. */
+static void test_madt_nonsense(void **state)
+{
+    static const char *const ends[] = { "\x02\x00", "\x02\x01", "\x02\xff", "\x02\x0b", "\x02" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        begin_madt(0xfee00000, 1);
+        put_override(1, 3, 19, 0xf);
+        put_override(0, 16, 20, 0xf);
+        put_override(0, 255, 20, 0xf);
+        put_bytes("\x02\x04\x00\x03", 4); /* too short for what they are */
+        put_bytes("\x01\x08\x00\x00\xff\xff\xff\xff", 8);
+        put_bytes("\x05\x06\x00\x00\xff\xff", 6);
+        put_bytes("\x02\x02", 2);
+        put_override(0, 7, 21, 0xf);
+        put_bytes(ends[i], i == 4 ? 1 : 2);
+        if (i < 4)
+            put_bytes("\x00\x07\x16\x00\x00\x00\x0f\x00", 8);
+        end_table();
+
+        struct acpi_madt madt = read_madt();
+        assert_int_equal(madt.ioapic_count, 0);
+        assert_true(madt.lapic_address == 0xfee00000);
+        for (uint32_t line = 0; line < ACPI_ISA_LINES; line++) {
+            if (line != 7)
+                expect_line(&madt, line, line, false, false);
+        }
+        expect_line(&madt, 7, 21, true, true);
+    }
+}
+
+static void test_madt_truncation(void **state)
+{
+    (void)state;
+    begin_madt(0xfee00000, 1);
+    put_ioapic(0, 0xfec00000, 0);
+    put_override(0, 0, 2, 0);
+    put_lapic_address(0xfee02000);
+    for (uint32_t size = 0; size <= table.size; size++) {
+        struct acpi_buffer buffer = copy_of(size, size % 8);
+        struct acpi_madt madt;
+
+        assert_int_equal(acpi_read_madt(&buffer, &madt), size < 44 ? ACPI_BAD_LENGTH : ACPI_OK);
+        assert_int_equal(madt.ioapic_count, size >= 56);
+        assert_int_equal(madt.isa[0].input, size >= 66 ? 2 : 0);
+        assert_true(madt.lapic_address == (size < 44 ? 0 : size >= 78 ? 0xfee02000 : 0xfee00000));
+    }
+}
+
+/* ---- HPET ---- */
+
+static void test_hpet(void **state)
+{
+    uint64_t address;
+
+    (void)state;
+    put_hpet(ACPI_SPACE_IO, 0x1000);
+    struct acpi_buffer buffer = copy_of(table.size, 0);
+    assert_int_equal(acpi_read_hpet(&buffer, &address), ACPI_OK);
+    assert_true(address == 0);
+
+    put_hpet(ACPI_SPACE_MEMORY, 0x1fed00000);
+    for (uint32_t size = 0; size <= table.size; size++) {
+        buffer = copy_of(size, size % 8);
+        assert_int_equal(acpi_read_hpet(&buffer, &address), size < 52 ? ACPI_BAD_LENGTH : ACPI_OK);
+        assert_true(address == (size < 52 ? 0 : 0x1fed00000));
+    }
 }
 
 /* ---- S5 ---- */
@@ -579,6 +814,7 @@ static uint32_t read_all(uint32_t size, uint32_t shift)
     struct acpi_buffer whole = buffer;
     struct acpi_rsdp rsdp;
     struct acpi_fadt fadt;
+    struct acpi_madt madt;
     struct acpi_s5 s5;
     uint64_t address;
     uint32_t seen = 0;
@@ -595,6 +831,12 @@ static uint32_t read_all(uint32_t size, uint32_t shift)
             seen |= 4;
             assert_true(!fadt.has_reset || fadt.reset.address != 0);
             assert_true(fadt.pm1a_control < 0xffff && fadt.pm1b_control < 0xffff);
+            assert_true(fadt.pm_timer < 0xfffd);
+        }
+        acpi_read_hpet(b, &address);
+        if (acpi_read_madt(b, &madt) == ACPI_OK && madt.ioapic_count > 0) {
+            seen |= 16;
+            assert_in_range(madt.ioapic_count, 1, ACPI_IOAPICS_MAX);
         }
         if (acpi_find_s5(b, &s5)) {
             seen |= 8;
@@ -604,6 +846,8 @@ static uint32_t read_all(uint32_t size, uint32_t shift)
     }
     return seen;
 }
+
+#define KINDS 6u
 
 static void put_kind(uint32_t kind)
 {
@@ -620,6 +864,18 @@ static void put_kind(uint32_t kind)
         put(0x7fe0000, 8);
         end_table();
         break;
+    case 3:
+        begin_madt(0xfee00000, 1);
+        put_ioapic(0, 0xfec00000, 0);
+        put_override(0, 0, 2, 0);
+        put_override(0, 9, 9, 0xd);
+        put_ioapic(1, 0xfec01000, 24);
+        put_lapic_address(0xfee00000);
+        end_table();
+        break;
+    case 4:
+        put_hpet(ACPI_SPACE_MEMORY, 0xfed00000);
+        break;
     default:
         put_aml("\x08_S5_\x12\x0a\x04\x0a\x05\x0a\x06\x0a\x00\x0a\x00"
                 "\x08\\_S5_\x12\x4a\x00\x04\x0b\x05\x00\x01\x00\x00\x00",
@@ -630,7 +886,7 @@ static void put_kind(uint32_t kind)
 static void test_truncation(void **state)
 {
     (void)state;
-    for (uint32_t kind = 0; kind < 4; kind++) {
+    for (uint32_t kind = 0; kind < KINDS; kind++) {
         put_kind(kind);
         for (uint32_t size = 0; size <= table.size; size++) {
             for (uint32_t shift = 0; shift < 4; shift++) {
@@ -664,11 +920,11 @@ static void damage(struct prng *prng)
 static void test_random_damage(void **state)
 {
     struct prng prng = { 1 };
-    uint32_t counts[4] = { 0 };
+    uint32_t counts[5] = { 0 };
 
     (void)state;
     for (uint32_t round = 0; round < 400000; round++) {
-        uint32_t kind = prng_below(&prng, 4);
+        uint32_t kind = prng_below(&prng, KINDS);
 
         put_kind(kind);
         for (uint32_t i = prng_below(&prng, 4); i < 4; i++)
@@ -684,10 +940,10 @@ static void test_random_damage(void **state)
             fix_sum(9, size < 10 ? 10 : size);
         }
         uint32_t seen = read_all(size, prng_below(&prng, 8));
-        for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t i = 0; i < ARRAY_SIZE(counts); i++)
             counts[i] += seen >> i & 1;
     }
-    for (uint32_t i = 0; i < 4; i++)
+    for (uint32_t i = 0; i < ARRAY_SIZE(counts); i++)
         assert_true(counts[i] > 1000); /* the damage leaves something to get through to */
 }
 
@@ -702,15 +958,18 @@ static void test_status_texts(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rsdp),         cmocka_unit_test(test_rsdp_every_byte_counts),
-        cmocka_unit_test(test_rsdp_lengths), cmocka_unit_test(test_rsdp_search),
-        cmocka_unit_test(test_table_check),  cmocka_unit_test(test_table_lengths),
-        cmocka_unit_test(test_root_entries), cmocka_unit_test(test_fadt),
-        cmocka_unit_test(test_fadt_flags),   cmocka_unit_test(test_fadt_ports),
-        cmocka_unit_test(test_s5),           cmocka_unit_test(test_no_s5),
-        cmocka_unit_test(test_s5_borders),   cmocka_unit_test(test_s5_truncation),
-        cmocka_unit_test(test_truncation),   cmocka_unit_test(test_random_damage),
-        cmocka_unit_test(test_status_texts),
+        cmocka_unit_test(test_rsdp),           cmocka_unit_test(test_rsdp_every_byte_counts),
+        cmocka_unit_test(test_rsdp_lengths),   cmocka_unit_test(test_rsdp_search),
+        cmocka_unit_test(test_table_check),    cmocka_unit_test(test_table_lengths),
+        cmocka_unit_test(test_root_entries),   cmocka_unit_test(test_fadt),
+        cmocka_unit_test(test_fadt_flags),     cmocka_unit_test(test_fadt_ports),
+        cmocka_unit_test(test_fadt_pm_timer),  cmocka_unit_test(test_madt),
+        cmocka_unit_test(test_madt_addresses), cmocka_unit_test(test_madt_override_flags),
+        cmocka_unit_test(test_madt_nonsense),  cmocka_unit_test(test_madt_truncation),
+        cmocka_unit_test(test_hpet),           cmocka_unit_test(test_s5),
+        cmocka_unit_test(test_no_s5),          cmocka_unit_test(test_s5_borders),
+        cmocka_unit_test(test_s5_truncation),  cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_random_damage),  cmocka_unit_test(test_status_texts),
     };
 
     return cmocka_run_group_tests(tests, parser_setup, parser_teardown);
