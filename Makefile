@@ -109,7 +109,7 @@ PURE := kernel/cmdline.c kernel/heap.c kernel/multiboot2.c \
 	kernel/mem/frames.c kernel/mem/memmap.c kernel/mem/paging.c kernel/mem/window.c \
 	kernel/drivers/acpi_tables.c kernel/drivers/ansi_keys.c kernel/drivers/cp437.c \
 	kernel/drivers/keyboard.c kernel/drivers/pixel.c kernel/drivers/psf.c kernel/drivers/pci_decode.c kernel/drivers/pci_scan.c \
-	kernel/drivers/terminal.c kernel/shell/line.c kernel/shell/tokenize.c \
+	kernel/drivers/terminal.c kernel/shell/line.c kernel/shell/tokenize.c kernel/x86/tsc_rate.c \
 	kernel/lib/crc32.c kernel/lib/error.c kernel/lib/number.c kernel/lib/printf.c
 
 .PHONY: all

@@ -142,7 +142,7 @@ static void run_smoke_test(void)
 
 static void init_interrupts(void)
 {
-    irq_init();
+    irq_init(acpi_madt());
     sched_init();
     timer_start();
     interrupts_enable();
@@ -159,7 +159,6 @@ static int start_devices_and_shell(void *arg)
     input_init();
     input_set_keymap(cmdline->keymap);
     ps2_init();
-    acpi_init();
     serial_start_input();
     pci_init();
     if (cmdline->selftest)
@@ -176,6 +175,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     init_paging();
     init_heap();
     run_smoke_test();
+    acpi_init();
     init_interrupts();
 
     struct thread *shell = thread_create("shell", start_devices_and_shell, &cmdline);

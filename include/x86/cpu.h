@@ -6,6 +6,7 @@
 #define X86_CPU_H
 
 #include <types.h>
+#include <x86/tsc_rate.h>
 
 #define CR0_WP   (1u << 16) /* read-only pages hold for the kernel too */
 #define CR0_NW   (1u << 29) /* not write-through */
@@ -22,6 +23,7 @@ struct cpu {
     bool has_cr4;
     bool has_tsc;
     bool has_msr;
+    bool has_apic; /* a local APIC that firmware has not turned off */
     bool has_pse;
     bool has_pse36;
     bool has_pat;
@@ -53,6 +55,13 @@ uint64_t cpu_read_pat(void);
 
 /* The time stamp counter; 0 on CPUs without one. */
 uint64_t cpu_tsc(void);
+
+/* What CPUID says of its frequency. */
+struct tsc_leaves cpu_tsc_leaves(void);
+
+/* A model-specific register that this CPU is known to have: any other raises an exception. */
+uint64_t cpu_read_msr(uint32_t msr);
+void cpu_write_msr(uint32_t msr, uint64_t value);
 
 uint32_t cpu_read_cr0(void);
 uint32_t cpu_read_cr2(void);

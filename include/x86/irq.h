@@ -6,22 +6,53 @@
 
 #include <types.h>
 
-#define IRQ_PIT      0
-#define IRQ_KEYBOARD 1
-#define IRQ_COM1     4
-#define IRQ_MOUSE    12
+struct acpi_madt;
+
+#define IRQ_PIT         0
+#define IRQ_KEYBOARD    1
+#define IRQ_COM1        4
+#define IRQ_MOUSE       12
+#define IRQ_ISA_LINES   16 /* lines below come from the machine, by the PIC or an I/O APIC */
+#define IRQ_LAPIC_TIMER 16 /* inside the CPU */
+#define IRQ_LINES       17
 
 /* Runs with interrupts off, on the interrupted thread's stack: short, no sleeping, no heap. */
 typedef void irq_handler(void);
 
-/* Remaps and masks the PIC. Interrupts stay off until the caller turns them on. */
-void irq_init(void);
+/*
+ * Remaps and masks the PIC, and silences the local APIC where there is one. Interrupts stay off
+ * until the caller turns them on. madt: what the tables say of APICs, kept and used by
+ * irq_set_route(); NULL: nothing. Needs windows.
+ */
+void irq_init(const struct acpi_madt *madt);
+
+/* How the ISA lines reach the CPU. */
+enum irq_route {
+    IRQ_BY_PIC,           /* as firmware left the CPU's pins */
+    IRQ_BY_PIC_AND_LAPIC, /* through the local APIC's LINT0, which some firmware leaves masked */
+    IRQ_BY_IOAPIC,
+};
+
+/*
+ * Sends them another way, before any line has a handler. False where the machine has not what it
+ * takes. Needs windows; interrupts off.
+ */
+bool irq_set_route(enum irq_route route);
+
+/* "PIC" or "I/O APIC". */
+const char *irq_route_name(void);
 
 /*
  * Sets a line's handler and unmasks the line.
- * line: 0 to 15, without a handler so far; name: a static string for the `irq` command.
+ * line: below IRQ_LINES, without a handler so far; name: a static string for the `irq` command.
  */
 void irq_register(uint32_t line, irq_handler *handler, const char *name);
+
+/* Masks the line and takes its handler away. */
+void irq_unregister(uint32_t line);
+
+/* Whether the line's interrupt has come and waits to be handled. Interrupts off. */
+bool irq_pending(uint32_t line);
 
 /* Whether the CPU is inside a handler. */
 bool irq_active(void);
@@ -32,10 +63,10 @@ struct irq_info {
     uint64_t spurious; /* interrupts that the PIC could not name any more; lines 7 and 15 only */
 };
 
-/* line: 0 to 15. */
+/* line: below IRQ_LINES. */
 struct irq_info irq_info(uint32_t line);
 
-/* How often a vector arrived that is neither an exception nor one of the 16 lines. */
+/* How often a vector arrived that is neither an exception nor one of the lines. */
 uint32_t irq_unexpected(void);
 
 #endif

@@ -14,6 +14,7 @@
 #define CPUID_PSE        (1u << 3)
 #define CPUID_TSC        (1u << 4)
 #define CPUID_MSR        (1u << 5)
+#define CPUID_APIC       (1u << 9)
 #define CPUID_PAT        (1u << 16)
 #define CPUID_PSE36      (1u << 17)
 
@@ -21,6 +22,9 @@
 #define CPUID_7_EBX_SMEP (1u << 7)
 #define CPUID_7_EBX_SMAP (1u << 20)
 #define CPUID_7_ECX_UMIP (1u << 2)
+
+#define CPUID_TSC_RATIO  0x15u
+#define CPUID_FREQUENCY  0x16u
 
 /* CPUID leaf 0x80000001, EDX: each of these three lives in EFER. */
 #define CPUID_SYSCALL    (1u << 11)
@@ -108,16 +112,16 @@ static void write_cr4(uint32_t value)
     __asm__ volatile("movl %0, %%cr4" : : "r"(value) : "memory");
 }
 
-static void write_msr(uint32_t msr, uint64_t value)
-{
-    __asm__ volatile("wrmsr" : : "c"(msr), "A"(value) : "memory");
-}
-
-static uint64_t read_msr(uint32_t msr)
+uint64_t cpu_read_msr(uint32_t msr)
 {
     uint64_t value;
-    __asm__ volatile("rdmsr" : "=A"(value) : "c"(msr));
+    __asm__ volatile("rdmsr" : "=A"(value) : "c"(msr) : "memory");
     return value;
+}
+
+void cpu_write_msr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "A"(value) : "memory");
 }
 
 static void write_back_caches(void)
@@ -127,7 +131,7 @@ static void write_back_caches(void)
 
 uint64_t cpu_read_pat(void)
 {
-    return read_msr(MSR_PAT);
+    return cpu_read_msr(MSR_PAT);
 }
 
 /*
@@ -140,9 +144,25 @@ static void set_pat(void)
 
     write_cr0((cr0 | CR0_CD) & ~CR0_NW);
     write_back_caches();
-    write_msr(MSR_PAT, PAT_VALUE);
+    cpu_write_msr(MSR_PAT, PAT_VALUE);
     write_back_caches();
     write_cr0(cr0);
+}
+
+struct tsc_leaves cpu_tsc_leaves(void)
+{
+    struct tsc_leaves leaves = { 0 };
+    uint32_t max = cpu.has_cpuid ? cpuid(0).eax : 0;
+
+    if (max >= CPUID_TSC_RATIO) {
+        struct cpuid r = cpuid(CPUID_TSC_RATIO);
+        leaves.denominator = r.eax;
+        leaves.numerator = r.ebx;
+        leaves.crystal_hz = r.ecx;
+    }
+    if (max >= CPUID_FREQUENCY)
+        leaves.base_mhz = cpuid(CPUID_FREQUENCY).eax & 0xffff;
+    return leaves;
 }
 
 static void identify_version(uint32_t signature)
@@ -201,6 +221,7 @@ static void identify(void)
     cpu.has_tsc = r.edx & CPUID_TSC;
     cpu.has_msr = r.edx & CPUID_MSR;
     cpu.has_pat = cpu.has_msr && (r.edx & CPUID_PAT);
+    cpu.has_apic = r.edx & CPUID_APIC;
     cpu.has_pse36 = cpu.has_pse && (r.edx & CPUID_PSE36);
 
     /* CR4 came with the features that it switches; a CPU with none of these may lack it. */
@@ -222,7 +243,7 @@ void cpu_init(void)
         write_cr4((cpu.has_pse ? CR4_PSE : 0) | (cpu.smep ? CR4_SMEP : 0) |
                   (cpu.smap ? CR4_SMAP : 0) | (cpu.umip ? CR4_UMIP : 0));
     if (cpu.has_efer)
-        write_msr(MSR_EFER, 0);
+        cpu_write_msr(MSR_EFER, 0);
     if (cpu.has_pat)
         set_pat();
 }

@@ -1,13 +1,29 @@
 /*
- * The table of interrupt handlers over the PIC.
+ * The table of interrupt handlers, over whatever controller brings the lines.
+ *
+ * Line N arrives at vector VECTOR_IRQ_BASE + N by each of them.
  */
 #include <x86/irq.h>
+#include "x86/ioapic.h"
 #include "x86/irq_dispatch.h"
-#include "x86/trap.h"
 #include "x86/pic.h"
+#include "x86/trap.h"
 #include <panic.h>
 #include <sched/sched.h>
 #include <x86/io.h>
+#include <x86/lapic.h>
+
+_Static_assert(IRQ_ISA_LINES == ACPI_ISA_LINES, "the MADT speaks of the same lines");
+
+/* What brings interrupts. All of it is called with interrupts off. */
+struct controller {
+    const char *name;
+    void (*mask)(uint32_t line);
+    void (*unmask)(uint32_t line);
+    bool (*pending)(uint32_t line);
+    bool (*spurious)(uint32_t line); /* arrived, but is not being served */
+    void (*acknowledge)(uint32_t line);
+};
 
 static struct {
     irq_handler *handler;
@@ -17,10 +33,94 @@ static struct {
 static uint32_t unexpected;
 static uint32_t nesting; /* changed with interrupts off only */
 
-void irq_init(void)
+/* ---- Controllers ---- */
+
+static bool never_spurious(uint32_t line UNUSED)
 {
+    return false; /* these have a vector of their own, which is only counted */
+}
+
+static bool pending_at_lapic(uint32_t line)
+{
+    return lapic_pending(VECTOR_IRQ_BASE + line);
+}
+
+static void acknowledge_at_lapic(uint32_t line UNUSED)
+{
+    lapic_acknowledge();
+}
+
+static void leave_timer(uint32_t line UNUSED)
+{
+    /* It is silent until it is started, and counts as long as it ticks. */
+}
+
+static const struct controller pic = { "PIC",       pic_mask,     pic_unmask,
+                                       pic_pending, pic_spurious, pic_acknowledge };
+static const struct controller ioapic = { "I/O APIC",       ioapic_mask,    ioapic_unmask,
+                                          pending_at_lapic, never_spurious, acknowledge_at_lapic };
+static const struct controller lapic = { "LAPIC",          leave_timer,    leave_timer,
+                                         pending_at_lapic, never_spurious, acknowledge_at_lapic };
+
+static const struct controller *isa = &pic;
+static const struct acpi_madt *tables; /* NULL: none */
+static bool has_lapic;
+
+static const struct controller *controller_of(uint32_t line)
+{
+    return line < IRQ_ISA_LINES ? isa : &lapic;
+}
+
+void irq_init(const struct acpi_madt *madt)
+{
+    tables = madt;
+    has_lapic = lapic_init(madt != NULL ? madt->lapic_address : 0);
     pic_init(VECTOR_IRQ_BASE);
 }
+
+static bool route_by_ioapic(void)
+{
+    if (!has_lapic || tables == NULL || !ioapic_init(tables, VECTOR_IRQ_BASE, lapic_id()))
+        return false;
+    lapic_enable();
+    lapic_set_lint0(false);
+    isa = &ioapic;
+    return true;
+}
+
+static bool route_by_lint0(void)
+{
+    if (!has_lapic)
+        return false;
+    lapic_enable();
+    lapic_set_lint0(true);
+    isa = &pic;
+    return true;
+}
+
+bool irq_set_route(enum irq_route route)
+{
+    for (uint32_t line = 0; line < IRQ_LINES; line++)
+        ASSERT(lines[line].handler == NULL); /* so all are masked at the present controller */
+
+    switch (route) {
+    case IRQ_BY_PIC:
+        isa = &pic;
+        return true;
+    case IRQ_BY_PIC_AND_LAPIC:
+        return route_by_lint0();
+    case IRQ_BY_IOAPIC:
+        return route_by_ioapic();
+    }
+    return false;
+}
+
+const char *irq_route_name(void)
+{
+    return isa->name;
+}
+
+/* ---- Lines ---- */
 
 void irq_register(uint32_t line, irq_handler *handler, const char *name)
 {
@@ -29,8 +129,24 @@ void irq_register(uint32_t line, irq_handler *handler, const char *name)
     uint32_t flags = interrupts_save();
     lines[line].handler = handler;
     lines[line].info.name = name;
-    pic_unmask(line);
+    controller_of(line)->unmask(line);
     interrupts_restore(flags);
+}
+
+void irq_unregister(uint32_t line)
+{
+    ASSERT(line < IRQ_LINES && lines[line].handler != NULL);
+
+    uint32_t flags = interrupts_save();
+    controller_of(line)->mask(line);
+    lines[line].handler = NULL;
+    lines[line].info.name = NULL;
+    interrupts_restore(flags);
+}
+
+bool irq_pending(uint32_t line)
+{
+    return controller_of(line)->pending(line);
 }
 
 bool irq_active(void)
@@ -60,7 +176,9 @@ void irq_count_unexpected(void)
 
 void irq_dispatch(uint32_t line)
 {
-    if (pic_spurious(line)) {
+    const struct controller *controller = controller_of(line);
+
+    if (controller->spurious(line)) {
         lines[line].info.spurious++;
         return;
     }
@@ -69,7 +187,7 @@ void irq_dispatch(uint32_t line)
     lines[line].info.count++;
     if (lines[line].handler != NULL)
         lines[line].handler();
-    pic_acknowledge(line);
+    controller->acknowledge(line);
     nesting--;
     sched_preempt();
 }

@@ -6,7 +6,7 @@
 
 #include <types.h>
 
-/* Runs a line's handlers, acknowledges it at the PIC, then lets the scheduler preempt. */
+/* Runs a line's handlers, acknowledges it at its controller, then lets the scheduler preempt. */
 void irq_dispatch(uint32_t line);
 
 /* Counts a vector that nothing is known to raise. */

@@ -14,6 +14,7 @@
 #define ICW1_INIT_ICW4 0x11 /* edge triggered, cascaded, ICW4 follows */
 #define ICW4_8086      0x01
 #define OCW2_EOI       0x20 /* non-specific end of interrupt */
+#define OCW3_READ_IRR  0x0a
 #define OCW3_READ_ISR  0x0b
 
 #define CASCADE_LINE   2
@@ -55,12 +56,24 @@ void pic_unmask(uint32_t line)
     outb(port, (uint8_t)(inb(port) & ~(1u << (line & 7))));
 }
 
+static uint16_t command_port(uint32_t line)
+{
+    return line < 8 ? MASTER_COMMAND : SLAVE_COMMAND;
+}
+
+bool pic_pending(uint32_t line)
+{
+    uint16_t command = command_port(line);
+    outb(command, OCW3_READ_IRR);
+    return inb(command) & 1u << (line & 7);
+}
+
 bool pic_spurious(uint32_t line)
 {
     if ((line & 7) != 7)
         return false;
 
-    uint16_t command = line < 8 ? MASTER_COMMAND : SLAVE_COMMAND;
+    uint16_t command = command_port(line);
     outb(command, OCW3_READ_ISR);
     if (inb(command) & 0x80)
         return false;

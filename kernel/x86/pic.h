@@ -12,6 +12,9 @@ void pic_init(uint32_t vector_base);
 void pic_mask(uint32_t line);
 void pic_unmask(uint32_t line);
 
+/* Whether the line has asked for an interrupt that is not being served yet. */
+bool pic_pending(uint32_t line);
+
 /*
  * Whether the interrupt that arrived on this line was withdrawn before the CPU asked for it: the
  * PIC then names its line 7 without serving it. The master's end of a spurious slave interrupt is

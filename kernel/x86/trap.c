@@ -10,6 +10,7 @@
 #include <panic.h>
 #include <sched/thread.h>
 #include <x86/cpu.h>
+#include <x86/irq.h>
 #include <x86/tables.h>
 
 /* isr.S pushes in this order. */

@@ -13,9 +13,11 @@
 #define VECTOR_PAGE_FAULT     14
 #define VECTOR_EXCEPTIONS     32 /* vectors below are the CPU's own */
 
-/* Where the PIC's 16 lines arrive. */
+/* Where the lines of irq.h arrive: at this and the following vectors. */
 #define VECTOR_IRQ_BASE       32
-#define IRQ_LINES             16
+
+/* Where the local APIC sends what was withdrawn; the low four bits must be set on older ones. */
+#define VECTOR_SPURIOUS       255
 
 /* Called by isr.S for every vector but the double fault, interrupts off. */
 void trap_dispatch(struct regs *regs);
