@@ -12,6 +12,7 @@
 struct cmdline {
     bool selftest;    /* selftest: run the in-kernel tests and leave */
     bool serial_only; /* console=serial: leave the screen alone */
+    bool pit_off;     /* pit=off: take the PIT as standing still */
     char keymap[8];   /* keymap=us or keymap=de; "us" if there is none */
 };
 

@@ -44,6 +44,8 @@ static bool apply_word(const struct word *word, struct cmdline *out)
         out->selftest = true;
     else if (word_is(word, "console=serial"))
         out->serial_only = true;
+    else if (word_is(word, "pit=off"))
+        out->pit_off = true;
     else if (word_is(word, "keymap=us"))
         strcopy(out->keymap, "us", sizeof(out->keymap));
     else if (word_is(word, "keymap=de"))

@@ -7,7 +7,6 @@
 #include <drivers/acpi.h>
 #include <drivers/input.h>
 #include <drivers/pci.h>
-#include <drivers/pit.h>
 #include <drivers/power.h>
 #include <drivers/ps2.h>
 #include <drivers/screen.h>
@@ -45,13 +44,13 @@ static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline 
     gdt_init();
     idt_init();
     cpu_init();
-    timer_init();
     serial_init();
 
     /* A block that cannot be read is empty here, and pmm_init() says what is wrong with it. */
     boot_info_init(magic, info_address);
     multiboot2_command_line(boot_info(), text, sizeof(text));
     cmdline_parse(text, cmdline, NULL, NULL);
+    timer_init(!cmdline->pit_off);
     if (!cmdline->serial_only)
         screen_init();
     if (cmdline->selftest)
@@ -143,11 +142,9 @@ static void run_smoke_test(void)
 static void init_interrupts(void)
 {
     irq_init(acpi_madt());
-    sched_init();
     timer_start();
+    sched_init();
     interrupts_enable();
-    klog("interrupts: PIC remapped, timer at %u Hz%s", 1000 / TIMER_TICK_MS,
-         pit_works() ? "" : " (but its counter stands still)");
     klog("scheduler: preemptive, round robin");
 }
 

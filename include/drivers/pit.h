@@ -1,33 +1,18 @@
 /*
- * The 8254 timer: the kernel's tick, its clock, and short busy waits.
- *
- * Where the PIT's counter stands still, as on PCs that gate its clock, nothing here hangs: waits
- * notice it after a bounded number of reads, go on by counting port writes, and say so.
+ * Channel 0 of the 8254 timer: a counter, and the tick by IRQ 0 at the end of each of its turns.
  */
 #ifndef DRIVERS_PIT_H
 #define DRIVERS_PIT_H
 
-#include <types.h>
-
-/* Starts channel 0 at 100 Hz. Busy waits work from here on, without interrupts. */
-void pit_init(void);
-
-/* Takes IRQ 0: from here on time passes and threads are preempted. */
-void pit_start_ticks(void);
-
-/* Whether the counter was seen counting. */
-bool pit_works(void);
-
-/* Milliseconds since pit_start_ticks(), a multiple of TIMER_TICK_MS. */
-uint64_t pit_uptime_ms(void);
-
-/* Microseconds since pit_start_ticks(); never goes back. */
-uint64_t pit_clock_us(void);
+#include <drivers/counter.h>
 
 /*
- * Waits at least `us` microseconds (up to 1 s), right within 1 % from 1 ms on, with interrupts on
- * or off. False when the counter stood still and the length was only guessed.
+ * Starts it at 100 Hz. NULL where it stands still, as on PCs that gate its clock. Needs nothing
+ * but ports.
  */
-bool pit_busy_wait_us(uint32_t us);
+const struct counter *pit_init(void);
+
+/* Lets it count as slowly as it can, where another chip ticks: a turn outlasts several ticks. */
+const struct counter *pit_without_ticks(void);
 
 #endif

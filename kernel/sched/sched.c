@@ -225,7 +225,7 @@ void sched_idle(void)
     for (;;) {
         interrupts_disable();
         if (list_empty(&ready))
-            wait_for_interrupt();
+            timer_idle();
         else
             sched_switch();
         interrupts_enable();

@@ -12,6 +12,7 @@
 #include <sched/thread.h>
 #include <selftest.h>
 #include <x86/cpu.h>
+#include <x86/io.h>
 #include <x86/irq.h>
 
 static const char *command_names(uint32_t argument, uint32_t index)
@@ -149,7 +150,7 @@ SHELL_COMMAND(irq, "irq", "shows the interrupt lines and their counts", "irq")
 {
     if (argc != 1)
         return SHELL_USAGE;
-    for (uint32_t line = 0; line < 16; line++) {
+    for (uint32_t line = 0; line < IRQ_LINES; line++) {
         struct irq_info info = irq_info(line);
         if (info.name == NULL && info.count == 0 && info.spurious == 0)
             continue;
@@ -160,6 +161,45 @@ SHELL_COMMAND(irq, "irq", "shows the interrupt lines and their counts", "irq")
     }
     kprintf("other vectors: %u, input lost: %u, output lost: %u\n", irq_unexpected(), input_lost(),
             console_dropped());
+    return SHELL_OK;
+}
+
+/* Waits busily and says what the wait was by the TSC and by the ticks. */
+static void time_busy_wait(uint32_t ms, bool interrupts)
+{
+    uint32_t flags = interrupts ? read_eflags() : interrupts_save();
+    uint64_t ticks = timer_uptime_ms(), cycles = cpu_tsc();
+    bool measured = timer_busy_wait_us(ms * 1000);
+
+    cycles = cpu_tsc() - cycles;
+    ticks = (timer_uptime_ms() - ticks) / TIMER_TICK_MS;
+    interrupts_restore(flags);
+    kprintf("busy wait of %u ms, interrupts %s, %s: %llu cycles, %llu ticks\n", ms,
+            interrupts ? "on" : "off", measured ? "measured" : "guessed", cycles, ticks);
+}
+
+SHELL_COMMAND(timer, "timer [MS]", "shows what ticks and what measures, or times busy waits of MS",
+              "timer 10")
+{
+    struct timer_info info = timer_info();
+    uint32_t ms;
+
+    if (argc > 2 || (argc == 2 && (!parse_decimal(argv[1], &ms) || ms == 0 || ms > 1000)))
+        return SHELL_USAGE;
+    if (argc == 2) {
+        time_busy_wait(ms, true);
+        time_busy_wait(ms, false);
+        return SHELL_OK;
+    }
+    kprintf("interrupts: %s\n", irq_route_name());
+    if (info.tick != NULL)
+        kprintf("tick:       %s, every %u ms, line %u\n", info.tick, TIMER_TICK_MS, info.line);
+    else
+        kprintf("tick:       none: time passes while all threads wait\n");
+    if (info.counter != NULL)
+        kprintf("clock:      %s, %u Hz\n", info.counter, info.counter_hz);
+    else
+        kprintf("clock:      none: busy waits are guessed\n");
     return SHELL_OK;
 }
 

@@ -85,6 +85,26 @@ static void test_each_word(void **state)
     expect("keymap=de", false, false, "de", "");
 }
 
+static bool pit_off(const char *text)
+{
+    struct cmdline cmdline;
+    struct report report;
+
+    parse(text, &cmdline, &report);
+    return cmdline.pit_off;
+}
+
+static void test_pit_off(void **state)
+{
+    (void)state;
+    assert_true(pit_off("pit=off"));
+    assert_true(pit_off("selftest pit=off keymap=de"));
+    assert_false(pit_off(""));
+    assert_false(pit_off("selftest"));
+    assert_false(pit_off("pit pit= pit=of pit=offf pit=on PIT=off"));
+    expect("pit=off pit=on selftest", true, false, "us", "pit=on|");
+}
+
 static void test_any_order_and_blanks(void **state)
 {
     (void)state;
@@ -179,9 +199,8 @@ static void test_huge_word(void **state)
 /* Random bytes and pieces of real words: nothing but the sanitizers and note_unknown to judge. */
 static void test_random_text(void **state)
 {
-    static const char *const pieces[] = {
-        "selftest", "keymap=", "us", "de", "console=serial", " "
-    };
+    static const char *const pieces[] = { "selftest",       "keymap=", "us", "de",
+                                          "console=serial", "pit=off", " " };
     struct cmdline cmdline;
     struct report report;
     uint32_t random = 1;
@@ -205,6 +224,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_each_word),
+        cmocka_unit_test(test_pit_off),
         cmocka_unit_test(test_any_order_and_blanks),
         cmocka_unit_test(test_last_keymap_wins),
         cmocka_unit_test(test_unknown_words),
