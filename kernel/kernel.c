@@ -153,6 +153,7 @@ static int start_devices_and_shell(void *arg)
 {
     const struct cmdline *cmdline = arg;
 
+    screen_start_thread();
     input_init();
     input_set_keymap(cmdline->keymap);
     ps2_init();

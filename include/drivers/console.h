@@ -66,4 +66,7 @@ void console_give_up_writing(void);
  */
 void console_take_over(void);
 
+/* Whether console_take_over() was called: what is written then must be seen at once. */
+bool console_taken_over(void);
+
 #endif

@@ -40,6 +40,9 @@ void screen_init(void);
 /* Paging is up: from here on a framebuffer is written through a window. Before the next output. */
 void screen_map(void);
 
+/* From here on a thread draws, so that writers need not wait for the device. */
+void screen_start_thread(void);
+
 /* Says in one line what the screen is, or why there is none. */
 void screen_report(void);
 

@@ -181,6 +181,11 @@ void console_give_up_writing(void)
         writing->broken = true;
 }
 
+bool console_taken_over(void)
+{
+    return taken_over;
+}
+
 void console_take_over(void)
 {
     static bool waiting_written;

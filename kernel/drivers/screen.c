@@ -5,7 +5,10 @@
  * the device is never read. There is one screen: its cells are static, for it must work before the
  * heap does and after the heap is broken.
  *
- * Interrupts are off for a row at a time, no longer: devices are slow, and COM1 must not overrun.
+ * Whoever writes draws, until there are threads. From then on a thread of the screen's own draws,
+ * so that of many lines that scroll by in a moment only the last are drawn; in a panic the writer
+ * draws again. Interrupts are off for a row at a time, no longer: devices are slow, and COM1 must
+ * not overrun.
  */
 #include <drivers/screen.h>
 #include <boot_info.h>
@@ -13,17 +16,26 @@
 #include <drivers/framebuffer.h>
 #include <drivers/vga_text.h>
 #include <log.h>
+#include <sched/sync.h>
+#include <sched/thread.h>
 #include <x86/io.h>
 
 /* The screen's lines and the scrollback above them: what a small screen leaves is scrollback. */
 #define RING_CELLS     32768u
 #define SCROLLBACK_MAX 1000u
 
+#define NO_CURSOR      TERMINAL_COLUMNS_MAX
+#define PAUSE_MS       20u /* between two drawings */
+
 static struct terminal terminal;
 static struct terminal_cell cells[RING_CELLS];
 static struct terminal_cell shown[SCREEN_CELLS_MAX]; /* by row and column; 0: not drawn yet */
 static const struct screen_device *device;
 static unsigned cursor_row; /* where the cursor was drawn last */
+
+static bool thread_draws;
+static volatile bool wanted; /* the thread has been woken and has not begun to draw */
+static struct semaphore wake;
 
 static const char *problem; /* why there is no screen */
 static struct multiboot2_framebuffer fb;
@@ -39,10 +51,20 @@ static struct terminal_cell reversed(struct terminal_cell cell)
     return cell;
 }
 
-/* Draws the cells of a row that changed; `cursor` is the column of one in reverse, or none. */
-static void draw_row(unsigned row, unsigned cursor)
+/* The column of the cursor in a row, if this device wants it drawn as a cell; else none. */
+static unsigned cursor_in_row(unsigned row)
+{
+    unsigned at, column;
+    bool visible = terminal_cursor(&terminal, &at, &column);
+
+    return visible && at == row && device->place_cursor == NULL ? column : NO_CURSOR;
+}
+
+/* Draws the cells of a row that changed. */
+static void draw_row(unsigned row)
 {
     struct terminal_cell *old = &shown[row * terminal.columns];
+    unsigned cursor = cursor_in_row(row);
 
     for (unsigned column = 0; column < terminal.columns; column++) {
         struct terminal_cell cell = terminal_cell(&terminal, row, column);
@@ -53,6 +75,21 @@ static void draw_row(unsigned row, unsigned cursor)
         device->draw(row, column, cell);
         old[column] = cell;
     }
+    terminal_take_dirty(&terminal, row);
+}
+
+/* The row that the cursor was drawn in, if not this one, loses it first: there is never a second.
+ */
+static void update_row(unsigned row)
+{
+    bool cursor_here = cursor_in_row(row) != NO_CURSOR;
+
+    if (cursor_here && row != cursor_row)
+        draw_row(cursor_row);
+    if (cursor_here || row == cursor_row || terminal_row_dirty(&terminal, row))
+        draw_row(row);
+    if (cursor_here)
+        cursor_row = row;
 }
 
 static void draw(void)
@@ -61,23 +98,56 @@ static void draw(void)
 
     if (device->ready != NULL && !device->ready())
         return;
-    for (unsigned r = 0; r < terminal.rows; r++) {
+    for (row = 0; row < terminal.rows; row++) {
         uint32_t flags = interrupts_save();
-        bool visible = terminal_cursor(&terminal, &row, &column) && device->place_cursor == NULL;
-        bool cursor_here = visible && r == row;
-
-        if (terminal_row_dirty(&terminal, r) || cursor_here || r == cursor_row) {
-            draw_row(r, cursor_here ? column : terminal.columns);
-            terminal_take_dirty(&terminal, r);
-        }
+        update_row(row);
         interrupts_restore(flags);
     }
 
     uint32_t flags = interrupts_save();
-    bool visible = terminal_cursor(&terminal, &cursor_row, &column);
+    bool visible = terminal_cursor(&terminal, &row, &column);
     if (device->place_cursor != NULL)
-        device->place_cursor(visible, cursor_row, column);
+        device->place_cursor(visible, row, column);
     interrupts_restore(flags);
+}
+
+/* Sees to it that what the terminal holds is drawn soon. */
+static void draw_soon(void)
+{
+    if (!thread_draws || console_taken_over())
+        draw();
+    else if (!wanted) {
+        wanted = true;
+        semaphore_signal(&wake);
+    }
+}
+
+/* The first change after a pause is drawn at once, those that follow a few times a second. */
+_Noreturn static void draw_for_ever(void)
+{
+    for (;;) {
+        semaphore_wait(&wake, WAIT_UNINTERRUPTIBLE);
+        wanted = false;
+        draw();
+        thread_sleep(PAUSE_MS);
+    }
+}
+
+static int drawing_thread(void *arg UNUSED)
+{
+    draw_for_ever();
+}
+
+void screen_start_thread(void)
+{
+    if (device == NULL)
+        return;
+    semaphore_init(&wake, 0);
+    struct thread *thread = thread_create("screen", drawing_thread, NULL);
+    if (thread == NULL)
+        return; /* writers go on drawing */
+    thread_detach(thread);
+    thread_draws = true;
 }
 
 static void write(const char *bytes, size_t length)
@@ -85,7 +155,7 @@ static void write(const char *bytes, size_t length)
     uint32_t flags = interrupts_save();
     terminal_write(&terminal, bytes, length);
     interrupts_restore(flags);
-    draw();
+    draw_soon();
 }
 
 static void scroll(int lines)
@@ -93,7 +163,7 @@ static void scroll(int lines)
     uint32_t flags = interrupts_save();
     terminal_scroll_view(&terminal, lines);
     interrupts_restore(flags);
-    draw();
+    draw_soon();
 }
 
 static void start(const struct screen_device *found)
