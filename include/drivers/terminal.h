@@ -32,7 +32,7 @@
 #define TERMINAL_ROWS_MIN    5u
 #define TERMINAL_ROWS_MAX    256u
 
-#define TERMINAL_PARAMETERS  8u
+#define TERMINAL_PARAMETERS  16u
 
 /* How many cells terminal_init() needs for such a terminal. */
 #define TERMINAL_CELLS(columns, rows, scrollback)                                                  \
@@ -82,10 +82,12 @@ struct terminal {
     unsigned row, column; /* the cursor */
     bool wrap_pending;
     bool cursor_shown;
-    unsigned saved_row, saved_column;
 
-    uint8_t foreground, background; /* VGA colours without bold and reverse */
-    bool bold, reverse;
+    struct terminal_pen {
+        uint8_t foreground, background; /* VGA colours without bold and reverse */
+        bool bold, reverse;
+    } pen, saved_pen;
+    unsigned saved_row, saved_column;
 
     uint8_t state;  /* of the escape sequence parser */
     uint8_t marker; /* of a private sequence: '<' to '?', or 0 */
@@ -110,8 +112,11 @@ void terminal_init(struct terminal *terminal, struct terminal_cell *cells, unsig
  *
  * Control characters: \n to column 0 of the next row (the kernel's lines end in a plain \n), \r,
  * \b as above, \t to the next multiple of 8; others do nothing.
- * Sequences: CSI A B C D G H f J K m s u, and CSI ?25h/l to show and hide the cursor; others are
- * swallowed. A control character ends any sequence, so that a broken one cannot eat a line.
+ * Sequences: CSI A B C D E F G H d f ` to move, J K X to erase, @ P L M to insert and delete, S T
+ * to scroll, m for colours, s u and ESC 7 8 to save and restore the cursor with its colours, CSI
+ * ?25h/l to show and hide it, ESC c for a new start; others are swallowed. Of larger palettes
+ * (38;5;N, 38;2;R;G;B, and 48 likewise) the nearest of the sixteen colours is taken. A control
+ * character ends any sequence, so that a broken one cannot eat a line.
  */
 void terminal_write(struct terminal *terminal, const char *bytes, size_t length);
 

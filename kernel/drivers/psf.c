@@ -24,6 +24,8 @@
 #define PSF2_SEQUENCE   0xfeu
 #define PSF2_TERMINATOR 0xffu
 
+#define CODE_POINT_MAX  0x10ffffu
+
 /* What the walk through a table comes upon, apart from code points. */
 #define ITEM_SEQUENCE   0xfffffff0u
 #define ITEM_TERMINATOR 0xfffffff1u
@@ -141,6 +143,8 @@ uint32_t psf_find(const struct psf *font, uint32_t code_point)
     bool in_sequence = false;
     size_t offset = 0;
 
+    if (code_point > CODE_POINT_MAX)
+        return PSF_NONE;
     if (font->table == NULL)
         return code_point < font->count ? code_point : PSF_NONE;
     while (glyph < font->count &&

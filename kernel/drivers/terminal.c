@@ -9,6 +9,7 @@
  * history <= lines - rows, view <= history.
  */
 #include <drivers/terminal.h>
+#include <drivers/pixel.h>
 #include <lib/string.h>
 #include <panic.h>
 
@@ -80,15 +81,31 @@ static struct terminal_cell *screen_line(const struct terminal *t, unsigned row)
 /* The colours of erased cells: reverse video is for characters only. */
 static uint8_t blank_attribute(const struct terminal *t)
 {
-    return (uint8_t)(t->background << 4 | t->foreground);
+    return (uint8_t)(t->pen.background << 4 | t->pen.foreground);
 }
 
 static uint8_t character_attribute(const struct terminal *t)
 {
-    uint8_t ink = t->bold ? t->foreground | BRIGHT : t->foreground;
-    uint8_t paper = t->background;
+    uint8_t ink = t->pen.bold ? t->pen.foreground | BRIGHT : t->pen.foreground;
+    uint8_t paper = t->pen.background;
 
-    return t->reverse ? (uint8_t)(ink << 4 | paper) : (uint8_t)(paper << 4 | ink);
+    return t->pen.reverse ? (uint8_t)(ink << 4 | paper) : (uint8_t)(paper << 4 | ink);
+}
+
+static unsigned less(unsigned value, unsigned subtract)
+{
+    return value > subtract ? value - subtract : 0;
+}
+
+static unsigned at_most(unsigned value, unsigned limit)
+{
+    return value < limit ? value : limit;
+}
+
+static void copy_row(struct terminal *t, unsigned to, unsigned from)
+{
+    memcpy(screen_line(t, to), screen_line(t, from), t->columns * sizeof(*t->cells));
+    t->dirty[to] = true;
 }
 
 /* Blanks the columns [from, to) of a screen row. */
@@ -106,6 +123,45 @@ static void erase_rows(struct terminal *t, unsigned from, unsigned to)
 {
     for (unsigned row = from; row < to; row++)
         erase(t, row, 0, t->columns);
+}
+
+/* Moves the rows [from, t->rows) down by `count`; blank rows come in, and the last fall off. */
+static void insert_rows(struct terminal *t, unsigned from, unsigned count)
+{
+    unsigned kept = less(t->rows - from, count);
+
+    for (unsigned i = kept; i-- > 0;)
+        copy_row(t, from + count + i, from + i);
+    erase_rows(t, from, t->rows - kept);
+}
+
+/* Moves the rows [from + count, t->rows) up to `from`; blank rows come in at the bottom. */
+static void delete_rows(struct terminal *t, unsigned from, unsigned count)
+{
+    unsigned kept = less(t->rows - from, count);
+
+    for (unsigned i = 0; i < kept; i++)
+        copy_row(t, from + i, from + count + i);
+    erase_rows(t, from + kept, t->rows);
+}
+
+/* The same with the cells of the cursor's row, from the cursor on. */
+static void insert_cells(struct terminal *t, unsigned count)
+{
+    struct terminal_cell *here = screen_line(t, t->row) + t->column;
+    unsigned kept = less(t->columns - t->column, count);
+
+    memmove(here + (t->columns - t->column - kept), here, kept * sizeof(*here));
+    erase(t, t->row, t->column, t->columns - kept);
+}
+
+static void delete_cells(struct terminal *t, unsigned count)
+{
+    struct terminal_cell *here = screen_line(t, t->row) + t->column;
+    unsigned kept = less(t->columns - t->column, count);
+
+    memmove(here, here + (t->columns - t->column - kept), kept * sizeof(*here));
+    erase(t, t->row, t->column + kept, t->columns);
 }
 
 static void scroll_screen(struct terminal *t)
@@ -168,11 +224,6 @@ static unsigned parameter(const struct terminal *t, unsigned index)
     return t->parameters[index] > 0 ? t->parameters[index] : 1;
 }
 
-static unsigned less(unsigned value, unsigned subtract)
-{
-    return value > subtract ? value - subtract : 0;
-}
-
 static void erase_in_row(struct terminal *t, unsigned mode)
 {
     if (mode == 0)
@@ -198,10 +249,10 @@ static void erase_in_screen(struct terminal *t, unsigned mode)
 
 static void reset_colours(struct terminal *t)
 {
-    t->foreground = TERMINAL_ATTRIBUTE_DEFAULT & 0x0f;
-    t->background = TERMINAL_ATTRIBUTE_DEFAULT >> 4;
-    t->bold = false;
-    t->reverse = false;
+    t->pen.foreground = TERMINAL_ATTRIBUTE_DEFAULT & 0x0f;
+    t->pen.background = TERMINAL_ATTRIBUTE_DEFAULT >> 4;
+    t->pen.bold = false;
+    t->pen.reverse = false;
 }
 
 static void set_rendition(struct terminal *t, unsigned code)
@@ -209,31 +260,112 @@ static void set_rendition(struct terminal *t, unsigned code)
     if (code == 0)
         reset_colours(t);
     else if (code == 1 || code == 22)
-        t->bold = code == 1;
+        t->pen.bold = code == 1;
     else if (code == 7 || code == 27)
-        t->reverse = code == 7;
+        t->pen.reverse = code == 7;
     else if (code >= 30 && code <= 37)
-        t->foreground = vga_colours[code - 30];
+        t->pen.foreground = vga_colours[code - 30];
     else if (code == 39)
-        t->foreground = TERMINAL_ATTRIBUTE_DEFAULT & 0x0f;
+        t->pen.foreground = TERMINAL_ATTRIBUTE_DEFAULT & 0x0f;
     else if (code >= 40 && code <= 47)
-        t->background = vga_colours[code - 40];
+        t->pen.background = vga_colours[code - 40];
     else if (code == 49)
-        t->background = TERMINAL_ATTRIBUTE_DEFAULT >> 4;
+        t->pen.background = TERMINAL_ATTRIBUTE_DEFAULT >> 4;
     else if (code >= 90 && code <= 97)
-        t->foreground = vga_colours[code - 90] | BRIGHT;
+        t->pen.foreground = vga_colours[code - 90] | BRIGHT;
     else if (code >= 100 && code <= 107)
-        t->background = vga_colours[code - 100] | BRIGHT;
+        t->pen.background = vga_colours[code - 100] | BRIGHT;
+}
+
+/* The colour of VGA that is nearest to one of red, green and blue, each 0 to 255. */
+static uint8_t nearest_colour(struct rgb colour)
+{
+    static const struct rgb vga[16] = {
+        { 0, 0, 0 },     { 0, 0, 170 },    { 0, 170, 0 },    { 0, 170, 170 },
+        { 170, 0, 0 },   { 170, 0, 170 },  { 170, 85, 0 },   { 170, 170, 170 },
+        { 85, 85, 85 },  { 85, 85, 255 },  { 85, 255, 85 },  { 85, 255, 255 },
+        { 255, 85, 85 }, { 255, 85, 255 }, { 255, 255, 85 }, { 255, 255, 255 },
+    };
+    return (uint8_t)pixel_nearest(vga, ARRAY_SIZE(vga), colour);
+}
+
+/* A share of the cube of 6 x 6 x 6 colours in xterm's palette. */
+static uint8_t cube_share(unsigned level)
+{
+    return (uint8_t)(level == 0 ? 0 : 55 + 40 * level);
+}
+
+/* A colour of xterm's palette of 256: the sixteen, the cube, and greys. index < 256. */
+static uint8_t palette_colour(unsigned index)
+{
+    if (index < 16)
+        return (uint8_t)(vga_colours[index % 8] | (index < 8 ? 0 : BRIGHT));
+    if (index < 232) {
+        index -= 16;
+        return nearest_colour((struct rgb){ cube_share(index / 36), cube_share(index / 6 % 6),
+                                            cube_share(index % 6) });
+    }
+    uint8_t grey = (uint8_t)(8 + 10 * (index - 232));
+    return nearest_colour((struct rgb){ grey, grey, grey });
+}
+
+/*
+ * The colour that the parameters from `i` on name, behind a 38 or 48. Returns how many there were
+ * of them, or 0 if they name none.
+ */
+static unsigned larger_palette(const struct terminal *t, unsigned i, uint8_t *colour)
+{
+    const uint16_t *p = &t->parameters[i];
+    unsigned count = t->parameter_count - i;
+
+    if (count >= 2 && p[0] == 5 && p[1] < 256) {
+        *colour = palette_colour(p[1]);
+        return 2;
+    }
+    if (count >= 4 && p[0] == 2 && p[1] < 256 && p[2] < 256 && p[3] < 256) {
+        *colour = nearest_colour((struct rgb){ (uint8_t)p[1], (uint8_t)p[2], (uint8_t)p[3] });
+        return 4;
+    }
+    return 0;
 }
 
 static void set_renditions(struct terminal *t)
 {
     for (unsigned i = 0; i < t->parameter_count; i++) {
         unsigned code = t->parameters[i];
-        if (code == 38 || code == 48)
-            return; /* colours of larger palettes: what follows are their arguments, not codes */
-        set_rendition(t, code);
+        if (code != 38 && code != 48) {
+            set_rendition(t, code);
+            continue;
+        }
+        uint8_t *colour = code == 38 ? &t->pen.foreground : &t->pen.background;
+        unsigned taken = larger_palette(t, i + 1, colour);
+        if (taken == 0)
+            return; /* what follows are arguments that mean nothing here, not codes */
+        i += taken;
     }
+}
+
+static void save_cursor(struct terminal *t)
+{
+    t->saved_row = t->row;
+    t->saved_column = t->column;
+    t->saved_pen = t->pen;
+}
+
+static void restore_cursor(struct terminal *t)
+{
+    move_to(t, t->saved_row, t->saved_column);
+    t->pen = t->saved_pen;
+}
+
+/* Everything as at first, but the scrollback. */
+static void reset(struct terminal *t)
+{
+    reset_colours(t);
+    erase_rows(t, 0, t->rows);
+    move_to(t, 0, 0);
+    save_cursor(t);
+    t->cursor_shown = true;
 }
 
 static void run_private_sequence(struct terminal *t, uint8_t final)
@@ -242,6 +374,37 @@ static void run_private_sequence(struct terminal *t, uint8_t final)
 
     if (is_cursor && (final == 'h' || final == 'l'))
         t->cursor_shown = final == 'h';
+}
+
+/* Sequences that move text about; the cursor stays. */
+static void run_edit(struct terminal *t, uint8_t final, unsigned n)
+{
+    switch (final) {
+    case '@':
+        insert_cells(t, n);
+        break;
+    case 'P':
+        delete_cells(t, n);
+        break;
+    case 'X':
+        erase(t, t->row, t->column, at_most(t->column + n, t->columns));
+        break;
+    case 'L':
+        insert_rows(t, t->row, n);
+        break;
+    case 'M':
+        delete_rows(t, t->row, n);
+        break;
+    case 'S':
+        delete_rows(t, 0, n);
+        break;
+    case 'T':
+        insert_rows(t, 0, n);
+        break;
+    default:
+        return;
+    }
+    t->wrap_pending = false;
 }
 
 static void run_sequence(struct terminal *t, uint8_t final)
@@ -261,8 +424,18 @@ static void run_sequence(struct terminal *t, uint8_t final)
     case 'D':
         move_to(t, t->row, less(t->column, n));
         break;
+    case 'E':
+        move_to(t, t->row + n, 0);
+        break;
+    case 'F':
+        move_to(t, less(t->row, n), 0);
+        break;
     case 'G':
+    case '`':
         move_to(t, t->row, n - 1);
+        break;
+    case 'd':
+        move_to(t, n - 1, t->column);
         break;
     case 'H':
     case 'f':
@@ -278,13 +451,13 @@ static void run_sequence(struct terminal *t, uint8_t final)
         set_renditions(t);
         break;
     case 's':
-        t->saved_row = t->row;
-        t->saved_column = t->column;
+        save_cursor(t);
         break;
     case 'u':
-        move_to(t, t->saved_row, t->saved_column);
+        restore_cursor(t);
         break;
     default:
+        run_edit(t, final, n);
         break;
     }
 }
@@ -338,6 +511,17 @@ static void take_csi(struct terminal *t, uint8_t byte)
         t->state = CSI_UNKNOWN;
 }
 
+static void run_escape(struct terminal *t, uint8_t byte)
+{
+    t->state = byte < 0x30 ? ESCAPE_OTHER : GROUND;
+    if (byte == '7')
+        save_cursor(t);
+    else if (byte == '8')
+        restore_cursor(t);
+    else if (byte == 'c')
+        reset(t);
+}
+
 /* A printable ASCII byte inside an escape sequence. */
 static void take_escape(struct terminal *t, uint8_t byte)
 {
@@ -346,7 +530,7 @@ static void take_escape(struct terminal *t, uint8_t byte)
         if (byte == '[')
             begin_sequence(t);
         else
-            t->state = byte < 0x30 ? ESCAPE_OTHER : GROUND;
+            run_escape(t, byte);
         break;
     case ESCAPE_OTHER:
         t->state = byte < 0x30 ? ESCAPE_OTHER : GROUND;
@@ -428,6 +612,7 @@ void terminal_init(struct terminal *t, struct terminal_cell *cells, unsigned col
         .cursor_shown = true,
     };
     reset_colours(t);
+    save_cursor(t);
     erase_rows(t, 0, rows);
 }
 

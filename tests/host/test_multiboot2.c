@@ -119,7 +119,28 @@ static void put_framebuffer(void)
     put(768, 4);
     put(32, 1);
     put(MULTIBOOT2_FRAMEBUFFER_RGB, 1);
-    put(0, 2 + 6);
+    put(0, 2);
+    for (uint32_t i = 0; i < 6; i++)
+        put(16 + i, 1); /* positions and sizes */
+    end_tag();
+}
+
+/* An indexed one that says it has `said` colours and has `there`, the last perhaps in part. */
+static void put_indexed(uint32_t said, uint32_t there, uint32_t more)
+{
+    begin_tag(FRAMEBUFFER);
+    put(0xfd000000, 8);
+    put(1024, 4);
+    put(1024, 4);
+    put(768, 4);
+    put(8, 1);
+    put(MULTIBOOT2_FRAMEBUFFER_INDEXED, 1);
+    put(0, 2);
+    put(said, 2);
+    for (uint32_t i = 0; i < there; i++)
+        put(i | 0x5500 | i << 16, 3);
+    for (; more > 0; more--)
+        put(0xff, 1);
     end_tag();
 }
 
@@ -461,7 +482,50 @@ static void test_short_tags(void **state)
         set32(block.tag + 4, size);
         open_block();
         assert_int_equal(multiboot2_framebuffer(&mb, &fb), size >= 30);
+        assert_int_equal(fb.red.position, size >= 38 ? 16 : 0);
+        assert_int_equal(fb.blue.size, size >= 38 ? 21 : 0);
+        assert_int_equal(fb.colours, 0);
     }
+}
+
+/* The palette is as long as it says and as the tag reaches, whichever is less. */
+static void test_palettes(void **state)
+{
+    static const struct {
+        uint32_t said, there, more, colours;
+    } cases[] = {
+        { 0, 0, 0, 0 },       { 2, 2, 0, 2 },          { 2, 200, 0, 2 },
+        { 3, 2, 0, 2 },       { 3, 2, 2, 2 },          { 3, 2, 3, 3 },
+        { 256, 256, 0, 256 }, { 0xffff, 256, 1, 256 }, { 300, 300, 0, 300 },
+    };
+
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct multiboot2_framebuffer fb;
+        struct multiboot2_colour colour;
+
+        begin_block();
+        put_indexed(cases[i].said, cases[i].there, cases[i].more);
+        open_block();
+        assert_true(multiboot2_framebuffer(&mb, &fb));
+        assert_int_equal(fb.colours, cases[i].colours);
+        assert_int_equal(fb.red.size, 0);
+        assert_false(multiboot2_palette(&mb, fb.colours, &colour));
+        assert_false(multiboot2_palette(&mb, 0xffffffff, &colour));
+        for (uint32_t j = 0; j < fb.colours; j++)
+            assert_true(multiboot2_palette(&mb, j, &colour));
+        if (fb.colours > 1) {
+            assert_true(multiboot2_palette(&mb, 1, &colour));
+            assert_int_equal(colour.red, 1);
+            assert_int_equal(colour.green, 0x55);
+            assert_int_equal(colour.blue, 1);
+        }
+    }
+    begin_block();
+    put_framebuffer();
+    open_block();
+    struct multiboot2_colour colour;
+    assert_false(multiboot2_palette(&mb, 0, &colour)); /* RGB has none */
 }
 
 /* A root pointer of any size is copied as far as there is room; one of nothing is none. */
@@ -709,7 +773,7 @@ int main(void)
         cmocka_unit_test(test_cut_entry),      cmocka_unit_test(test_several_maps),
         cmocka_unit_test(test_module_borders), cmocka_unit_test(test_unterminated_strings),
         cmocka_unit_test(test_truncation),     cmocka_unit_test(test_random_damage),
-        cmocka_unit_test(test_rsdp_sizes),
+        cmocka_unit_test(test_palettes),       cmocka_unit_test(test_rsdp_sizes),
     };
 
     return cmocka_run_group_tests(tests, parser_setup, parser_teardown);

@@ -231,6 +231,75 @@ static void erasing(void **state)
     }
 }
 
+/* What stands where after inserting and deleting in the third of five rows. */
+static void text_is_moved_about(void **state)
+{
+    static const struct {
+        const char *sequence;
+        const char *rows[5];
+    } cases[] = {
+        { "\033[@", { "aaaa", "bbbb", "cd ef", "gggg", "hhhh" } },
+        { "\033[2@x", { "aaaa", "bbbb", "cdx ef", "gggg", "hhhh" } },
+        { "\033[99@", { "aaaa", "bbbb", "cd", "gggg", "hhhh" } },
+        { "\033[P", { "aaaa", "bbbb", "cdf", "gggg", "hhhh" } },
+        { "\033[99P", { "aaaa", "bbbb", "cd", "gggg", "hhhh" } },
+        { "\033[X", { "aaaa", "bbbb", "cd f", "gggg", "hhhh" } },
+        { "\033[9999X", { "aaaa", "bbbb", "cd", "gggg", "hhhh" } },
+        { "\033[L", { "aaaa", "bbbb", "", "cdef", "gggg" } },
+        { "\033[2L", { "aaaa", "bbbb", "", "", "cdef" } },
+        { "\033[9L", { "aaaa", "bbbb", "", "", "" } },
+        { "\033[M", { "aaaa", "bbbb", "gggg", "hhhh", "" } },
+        { "\033[2M", { "aaaa", "bbbb", "hhhh", "", "" } },
+        { "\033[9M", { "aaaa", "bbbb", "", "", "" } },
+        { "\033[S", { "bbbb", "cdef", "gggg", "hhhh", "" } },
+        { "\033[9999S", { "", "", "", "", "" } },
+        { "\033[2T", { "", "", "aaaa", "bbbb", "cdef" } },
+        { "\033[E-", { "aaaa", "bbbb", "cdef", "-ggg", "hhhh" } },
+        { "\033[F-", { "aaaa", "-bbb", "cdef", "gggg", "hhhh" } },
+        { "\033[5d-", { "aaaa", "bbbb", "cdef", "gggg", "hh-h" } },
+        { "\033[`-", { "aaaa", "bbbb", "-def", "gggg", "hhhh" } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        make(20, 5, 3);
+        write_text("aaaa\nbbbb\ncdef\ngggg\nhhhh\033[3;3H");
+        write_text(cases[i].sequence);
+        assert_rows(cases[i].rows);
+    }
+}
+
+static void the_cursor_is_saved_with_its_colours(void **state)
+{
+    static const char *const pairs[][2] = { { "\0337", "\0338" }, { "\033[s", "\033[u" } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        make(20, 5, 0);
+        write_text("\033[2;3H\033[1;31m");
+        write_text(pairs[i][0]);
+        write_text("\033[5;5H\033[0;44mx");
+        write_text(pairs[i][1]);
+        write_text("y");
+        assert_int_equal(terminal_cell(&t, 1, 2).character, 'y');
+        assert_int_equal(terminal_cell(&t, 1, 2).attribute, 0x0c);
+    }
+    make(20, 5, 0);
+    write_text("ab\0338c"); /* nothing saved: the place and the colours of the start */
+    ASSERT_ROWS("cb", "", "", "", "");
+    assert_int_equal(terminal_cell(&t, 0, 0).attribute, 0x07);
+}
+
+static void a_reset_begins_anew(void **state)
+{
+    (void)state;
+    write_text("one\ntwo\033[?25l\033[31;44m\033cx");
+    ASSERT_ROWS("x", "", "", "", "");
+    assert_cursor(0, 1);
+    assert_int_equal(terminal_cell(&t, 0, 0).attribute, 0x07);
+    assert_int_equal(terminal_cell(&t, 4, 0).attribute, 0x07);
+}
+
 /* The attribute of a character after these renditions. */
 static unsigned attribute_after(const char *sequences)
 {
@@ -256,7 +325,22 @@ static void colours_are_those_of_vga(void **state)
     assert_int_equal(attribute_after("\033[31;1;7m\033[m"), 0x07);
     assert_int_equal(attribute_after("\033[31;;1m"), 0x0f);
     assert_int_equal(attribute_after("\033[5;4;99;31m"), 0x04);
-    assert_int_equal(attribute_after("\033[38;5;41m"), 0x07); /* no background */
+
+    /* Larger palettes: the nearest of the sixteen; their arguments are no codes. */
+    assert_int_equal(attribute_after("\033[38;5;1m"), 0x04);
+    assert_int_equal(attribute_after("\033[38;5;12;48;5;3m"), 0x69);
+    assert_int_equal(attribute_after("\033[38;5;41m"), 0x03);
+    assert_int_equal(attribute_after("\033[38;5;196m"), 0x04);
+    assert_int_equal(attribute_after("\033[38;5;231m"), 0x0f);
+    assert_int_equal(attribute_after("\033[38;5;232;48;5;255m"), 0xf0);
+    assert_int_equal(attribute_after("\033[38;2;80;90;250m"), 0x09);
+    assert_int_equal(attribute_after("\033[48;2;0;160;10;1;31m"), 0x2c);
+    assert_int_equal(attribute_after("\033[38;2;255;255;255;48;2;0;0;160m"), 0x1f);
+    assert_int_equal(attribute_after("\033[38;5m"), 0x07);
+    assert_int_equal(attribute_after("\033[38;5;256m"), 0x07);
+    assert_int_equal(attribute_after("\033[38;2;1;2m"), 0x07);
+    assert_int_equal(attribute_after("\033[38m"), 0x07);
+    assert_int_equal(attribute_after("\033[38;3;31m"), 0x07);
 
     write_text("\033[0;44m\033[2J"); /* erased cells take the background */
     assert_int_equal(terminal_cell(&t, 4, 19).attribute, 0x17);
@@ -270,7 +354,7 @@ static void unknown_sequences_leave_no_trace(void **state)
         "\033[>c",
         "\033[1 q",
         "\033(B",
-        "\0337",
+        "\033=",
         "\033[38:5:1m",
         "\033[1;2;3;4;5;6;7;8;9;10;11;12m\033[m",
         "\033[;;;;;;;;;;;;;;;;m",
@@ -292,7 +376,7 @@ static void unknown_sequences_leave_no_trace(void **state)
 static void parameters_stay_in_their_array(void **state)
 {
     (void)state;
-    write_text("\033[1;2;3;4;5;6;7;8;9;10;11;99999m");
+    write_text("\033[1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;99999m");
     assert_int_equal(t.parameter_count, TERMINAL_PARAMETERS);
     assert_int_equal(t.utf8.value, 0); /* what follows the array */
 }
@@ -553,6 +637,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(n_backspaces_undo_n_characters, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cursor_moves_and_stops_at_the_edges, setup, teardown),
         cmocka_unit_test_setup_teardown(erasing, setup, teardown),
+        cmocka_unit_test_setup_teardown(text_is_moved_about, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_cursor_is_saved_with_its_colours, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reset_begins_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(colours_are_those_of_vga, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_sequences_leave_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(parameters_stay_in_their_array, setup, teardown),

@@ -510,13 +510,19 @@ static void test_random_windows(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes_and_pages), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_bytes_and_pages),
+        cmocka_unit_test(test_types),
         cmocka_unit_test(test_framebuffer_without_write_combining),
-        cmocka_unit_test(test_impossible),      cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_wrong_unmaps),    cmocka_unit_test(test_table_full),
-        cmocka_unit_test(test_out_of_frames),   cmocka_unit_test(test_large),
-        cmocka_unit_test(test_reach),           cmocka_unit_test(test_large_undone),
-        cmocka_unit_test(test_whole_range),     cmocka_unit_test(test_validator),
+        cmocka_unit_test(test_impossible),
+        cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_wrong_unmaps),
+        cmocka_unit_test(test_table_full),
+        cmocka_unit_test(test_out_of_frames),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_large_undone),
+        cmocka_unit_test(test_whole_range),
+        cmocka_unit_test(test_validator),
         cmocka_unit_test(test_random_windows),
     };
 
