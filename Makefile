@@ -129,8 +129,8 @@ $B/%.S.o: %.S Makefile $B/compiler
 	@echo "  AS      $<"
 	@$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
 
-# The screen's font, from package console-setup-linux.
-FONT ?= /usr/share/consolefonts/Uni2-VGA16.psf.gz
+# The screen's font, from package console-setup-linux: Latin, Cyrillic, lines, and all the blocks.
+FONT ?= /usr/share/consolefonts/FullCyrSlav-VGA16.psf.gz
 
 $B/font.psf: $(FONT) Makefile
 	@mkdir -p $(@D)

@@ -6,6 +6,17 @@
 
 #include <types.h>
 
+/*
+ * Styles for what is printed, one byte each: screens take them (drivers/terminal.h), COM1 leaves
+ * them out, because programs read it as well as people.
+ */
+#define STYLE_PLAIN    "\034"
+#define STYLE_TITLE    "\035"
+#define STYLE_GOOD     "\036"
+#define STYLE_BAD      "\037"
+
+#define IS_STYLE(byte) ((byte) >= '\034' && (byte) <= '\037')
+
 /* Output of a command: to every console. Longer than KPRINTF_MAX is cut. */
 void kprintf(const char *format, ...) PRINTF(1, 2);
 

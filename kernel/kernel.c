@@ -56,7 +56,7 @@ static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline 
     if (cmdline->selftest)
         power_enter_selftest();
 
-    klog("RoninOS, a 32-bit kernel with a memory that you can see");
+    klog(STYLE_TITLE "RoninOS" STYLE_PLAIN ", a 32-bit kernel with a memory that you can see");
     cmdline_parse(text, cmdline, report_unknown_word, NULL);
 }
 
@@ -136,7 +136,7 @@ static void run_smoke_test(void)
 
     if (failure != NULL)
         panic("memory smoke test: FAIL %s", failure);
-    klog("memory smoke test: PASS");
+    klog("memory smoke test: " STYLE_GOOD "PASS" STYLE_PLAIN);
 }
 
 static void init_interrupts(void)

@@ -39,7 +39,7 @@ struct origin {
 
 static void print_report(const struct origin *origin, const char *text)
 {
-    kprintf("\nPANIC: %s\n", text);
+    kprintf("\n" STYLE_BAD "PANIC: %s" STYLE_PLAIN "\n", text);
     print_regs(origin->regs, origin->esp);
     print_cpu();
     if (origin->frame != 0)

@@ -43,6 +43,9 @@ void screen_map(void);
 /* From here on a thread draws, so that writers need not wait for the device. */
 void screen_start_thread(void);
 
+/* Cells in a row; 0 when there is no screen. */
+unsigned screen_columns(void);
+
 /* Says in one line what the screen is, or why there is none. */
 void screen_report(void);
 

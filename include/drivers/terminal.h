@@ -111,7 +111,8 @@ void terminal_init(struct terminal *terminal, struct terminal_cell *cells, unsig
  * and characters past the BMP show as U+FFFD. The view snaps back to the bottom.
  *
  * Control characters: \n to column 0 of the next row (the kernel's lines end in a plain \n), \r,
- * \b as above, \t to the next multiple of 8; others do nothing.
+ * \b as above, \t to the next multiple of 8, 0x1c to 0x1f for the styles of log.h; others do
+ * nothing.
  * Sequences: CSI A B C D E F G H d f ` to move, J K X to erase, @ P L M to insert and delete, S T
  * to scroll, m for colours, s u and ESC 7 8 to save and restore the cursor with its colours, CSI
  * ?25h/l to show and hide it, ESC c for a new start; others are swallowed. Of larger palettes

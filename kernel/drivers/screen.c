@@ -166,6 +166,16 @@ static void scroll(int lines)
     draw_soon();
 }
 
+/* A ronin's sword, over the first line of the boot log. */
+static void draw_logo(void)
+{
+    static const char sword[] = "\033[31m▐\033[33m▬▬▬▬▬▬\033[93m╪"
+                                "\033[97m══════════════════════════════\033[37m════════════"
+                                "\033[90m════──\033[0m\n";
+
+    terminal_write(&terminal, sword, sizeof(sword) - 1);
+}
+
 static void start(const struct screen_device *found)
 {
     static struct console console = { .write = write, .scroll = scroll };
@@ -174,6 +184,7 @@ static void start(const struct screen_device *found)
     device = found;
     terminal_init(&terminal, cells, device->columns, device->rows,
                   scrollback < SCROLLBACK_MAX ? scrollback : SCROLLBACK_MAX);
+    draw_logo();
     draw();
     console.name = device->name;
     console_register(&console);
@@ -200,6 +211,11 @@ void screen_map(void)
 {
     if (device != NULL && device->map != NULL)
         problem = device->map();
+}
+
+unsigned screen_columns(void)
+{
+    return device != NULL ? device->columns : 0;
 }
 
 void screen_report(void)

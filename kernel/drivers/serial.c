@@ -9,6 +9,7 @@
 #include <drivers/serial.h>
 #include <drivers/console.h>
 #include <drivers/input.h>
+#include <log.h>
 #include <x86/io.h>
 #include <x86/irq.h>
 
@@ -66,6 +67,8 @@ static void send(uint8_t byte)
 static void serial_write(const char *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
+        if (IS_STYLE(bytes[i]))
+            continue;
         if (bytes[i] == '\n')
             send('\r');
         send((uint8_t)bytes[i]);

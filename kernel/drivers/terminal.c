@@ -16,6 +16,7 @@
 #define REPLACEMENT   0xfffdu
 #define PARAMETER_MAX 9999u /* larger parameters count as this */
 #define BRIGHT        8u
+#define FIRST_STYLE   0x1cu /* STYLE_PLAIN */
 
 enum parser_state {
     GROUND,
@@ -546,9 +547,20 @@ static void take_escape(struct terminal *t, uint8_t byte)
     }
 }
 
+/* The styles of log.h: plain, title, good, bad. */
+static void set_style(struct terminal *t, uint32_t style)
+{
+    static const uint8_t foregrounds[] = { 7, 6 | BRIGHT, 2 | BRIGHT, 4 | BRIGHT };
+
+    reset_colours(t);
+    t->pen.foreground = foregrounds[style];
+}
+
 static void take_control(struct terminal *t, uint32_t control)
 {
     t->state = GROUND;
+    if (control >= FIRST_STYLE && control < FIRST_STYLE + 4)
+        set_style(t, control - FIRST_STYLE);
     switch (control) {
     case '\n':
         start_next_row(t);

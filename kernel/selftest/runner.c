@@ -47,10 +47,10 @@ uint32_t selftest_run(void)
             break; /* what a stopped test says means nothing */
         if (failure == NULL) {
             passed++;
-            kprintf("PASS %s\n", test->name);
+            kprintf(STYLE_GOOD "PASS" STYLE_PLAIN " %s\n", test->name);
         } else {
             failed++;
-            kprintf("FAIL %s: %s\n", test->name, failure);
+            kprintf(STYLE_BAD "FAIL" STYLE_PLAIN " %s: %s\n", test->name, failure);
         }
     }
     kprintf("%u passed, %u failed\n", passed, failed);

@@ -331,6 +331,17 @@ SELFTEST(window_device, "window: device memory is writable and not cached")
     return NULL;
 }
 
+SELFTEST(window_framebuffer, "window: a framebuffer's is write-combining where there is a PAT")
+{
+    void *window = map_window(VGA_MEMORY_START, PAGE_SIZE, WINDOW_FRAMEBUFFER);
+
+    EXPECT(window != NULL);
+    struct translation to = translate((vaddr_t)window);
+    unmap_window(window);
+    EXPECT(to.flags == (PAGE_WRITE | (cpu.has_pat ? PAGE_WRITE_COMBINING : PAGE_UNCACHED)));
+    return NULL;
+}
+
 /* A window from the middle of a frame to its end, or across it into the next one. */
 static const char *unaligned(const struct sandbox *box)
 {

@@ -81,6 +81,19 @@ static uint8_t descriptor_access(const struct descriptor_pointer *gdt, uint32_t 
     return ((const uint8_t *)(uintptr_t)gdt->base)[selector + 5];
 }
 
+SELFTEST(x86_pat, "x86: entry 1 of the PAT is write-combining, entry 3 uncached")
+{
+    if (!cpu.has_pat)
+        return NULL;
+    uint64_t pat = cpu_read_pat();
+
+    EXPECT((pat >> 8 & 0xff) == 1);
+    EXPECT((pat >> 24 & 0xff) == 0);
+    EXPECT((pat & 0xff) == 6); /* what all other pages use: write-back */
+    EXPECT((cpu_read_cr0() & (CR0_CD | CR0_NW)) == 0);
+    return NULL;
+}
+
 SELFTEST(x86_gdt, "x86: segments and the task register are the kernel's own")
 {
     struct descriptor_pointer gdt;

@@ -144,8 +144,8 @@ SHELL_COMMAND_BACKGROUND(heap_test, "heap_test", "tests the heap, with threads a
         return SHELL_USAGE;
     const char *failure = heap_test_run();
     if (failure == NULL)
-        kprintf("heap_test: PASS\n");
+        kprintf("heap_test: " STYLE_GOOD "PASS" STYLE_PLAIN "\n");
     else
-        kprintf("heap_test: FAIL %s\n", failure);
+        kprintf("heap_test: " STYLE_BAD "FAIL" STYLE_PLAIN " %s\n", failure);
     return SHELL_OK;
 }

@@ -401,7 +401,7 @@ static void complete_word(struct line_editor *l, bool is_second_tab)
 
 /* Lines */
 
-/* The cells that the prompt takes; colour sequences take none. */
+/* The cells that the prompt takes; colour sequences and styles take none. */
 static size_t prompt_width(const struct line_editor *l)
 {
     const char *p = l->prompt;
@@ -413,7 +413,8 @@ static size_t prompt_width(const struct line_editor *l)
                 p++;
             p += *p == 'm';
         } else {
-            width += !is_inside(*p++);
+            width += (uint8_t)*p >= ' ' && !is_inside(*p);
+            p++;
         }
     }
     return width;

@@ -7,6 +7,7 @@
 #include <shell/shell.h>
 #include <drivers/console.h>
 #include <drivers/input.h>
+#include <drivers/screen.h>
 #include <heap.h>
 #include <lib/printf.h>
 #include <lib/string.h>
@@ -46,7 +47,7 @@ enum shell_result shell_error(const char *format, ...)
     va_start(args, format);
     kvsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    kprintf("error: %s\n", text);
+    kprintf(STYLE_BAD "error:" STYLE_PLAIN " %s\n", text);
     return SHELL_OK;
 }
 
@@ -246,7 +247,9 @@ static void end_command(void)
 
 void shell_run(void)
 {
-    line_init(&editor, "ronin> ", write_edit, NULL);
+    line_init(&editor, STYLE_TITLE "ronin> " STYLE_PLAIN, write_edit, NULL);
+    if (screen_columns() != 0)
+        editor.columns = screen_columns();
     line_set_completer(&editor, complete, NULL);
     kprintf("Type help for the commands, poweroff to leave. Shift-PageUp looks back.\n");
     for (;;) {

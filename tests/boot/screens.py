@@ -30,9 +30,16 @@ class Font:
             bitmap = data[start + index * size:start + (index + 1) * size]
             bits = tuple(int.from_bytes(bitmap[at:at + row], "big") >> (8 * row - self.width)
                          for at in range(0, size, row))
-            # Letters of several alphabets look alike: the first in Unicode's order is meant.
-            for character in sorted(code_points)[:1]:
-                self.characters[bits] = min(self.characters.get(bits, character), character)
+            # Letters of several alphabets look alike; the likeliest is taken.
+            alike = [*code_points, *self.characters.get(bits, "")]
+            if alike:
+                self.characters[bits] = min(alike, key=_rarity)
+
+
+def _rarity(character):
+    """A key that puts Latin 1 first, then lines and blocks, then all others."""
+    code = ord(character)
+    return 0 if code < 256 else 1 if 0x2500 <= code < 0x25a0 else 2, code
 
 
 def _names(table, utf8):
