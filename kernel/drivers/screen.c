@@ -38,6 +38,7 @@ static volatile bool wanted; /* the thread has been woken and has not begun to d
 static struct semaphore wake;
 
 static const char *problem; /* why there is no screen */
+static bool handed_over;    /* there is a framebuffer tag: */
 static struct multiboot2_framebuffer fb;
 
 static bool same(struct terminal_cell a, struct terminal_cell b)
@@ -197,7 +198,7 @@ void screen_init(void)
     /* Without a block nothing is known but that this is a PC: most have text at the usual place. */
     if (boot_info_start() == 0)
         found = vga_text_open(VGA_TEXT_PHYS, 80, 25, &problem);
-    else if (!multiboot2_framebuffer(boot_info(), &fb))
+    else if (!(handed_over = multiboot2_framebuffer(boot_info(), &fb)))
         problem = "the loader handed over none";
     else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT)
         found = vga_text_open(fb.address, fb.width, fb.height, &problem);
@@ -224,7 +225,7 @@ void screen_report(void)
 
     if (device == NULL && problem == NULL)
         return; /* the screen was to be left alone */
-    if (problem != NULL && fb.width != 0) {
+    if (problem != NULL && handed_over) {
         klog("screen: none, %s: framebuffer %ux%ux%u at 0x%08llx", problem, fb.width, fb.height,
              fb.bits, fb.address);
         return;
