@@ -7,8 +7,8 @@
  *
  * Whoever writes draws, until there are threads. From then on a thread of the screen's own draws,
  * so that of many lines that scroll by in a moment only the last are drawn; in a panic the writer
- * draws again. Interrupts are off for a row at a time, no longer: devices are slow, and COM1 must
- * not overrun.
+ * draws again. Interrupts are off for a few cells at a time, no longer: devices are slow, and COM1
+ * must not overrun.
  */
 #include <drivers/screen.h>
 #include <boot_info.h>
@@ -25,6 +25,7 @@
 #define SCROLLBACK_MAX 1000u
 
 #define NO_CURSOR      TERMINAL_COLUMNS_MAX
+#define PIECE          8u  /* cells that are drawn with interrupts off */
 #define PAUSE_MS       20u /* between two drawings */
 
 static struct terminal terminal;
@@ -56,18 +57,19 @@ static struct terminal_cell reversed(struct terminal_cell cell)
 static unsigned cursor_in_row(unsigned row)
 {
     unsigned at, column;
-    bool visible = terminal_cursor(&terminal, &at, &column);
 
+    uint32_t flags = interrupts_save();
+    bool visible = terminal_cursor(&terminal, &at, &column);
+    interrupts_restore(flags);
     return visible && at == row && device->place_cursor == NULL ? column : NO_CURSOR;
 }
 
-/* Draws the cells of a row that changed. */
-static void draw_row(unsigned row)
+/* Draws some cells of a row that changed, from a column on; returns the one behind them. */
+static unsigned draw_piece(unsigned row, unsigned column, unsigned cursor)
 {
     struct terminal_cell *old = &shown[row * terminal.columns];
-    unsigned cursor = cursor_in_row(row);
 
-    for (unsigned column = 0; column < terminal.columns; column++) {
+    for (unsigned drawn = 0; column < terminal.columns && drawn < PIECE; column++) {
         struct terminal_cell cell = terminal_cell(&terminal, row, column);
         if (column == cursor)
             cell = reversed(cell);
@@ -75,20 +77,34 @@ static void draw_row(unsigned row)
             continue;
         device->draw(row, column, cell);
         old[column] = cell;
+        drawn++;
     }
-    terminal_take_dirty(&terminal, row);
+    return column;
 }
 
-/* The row that the cursor was drawn in, if not this one, loses it first: there is never a second.
- */
+/* What changes meanwhile makes the row dirty again, or moves the cursor, and is drawn next time. */
+static void draw_row(unsigned row, unsigned cursor)
+{
+    unsigned column = 0;
+
+    terminal_take_dirty(&terminal, row);
+    while (column < terminal.columns) {
+        uint32_t flags = interrupts_save();
+        column = draw_piece(row, column, cursor);
+        interrupts_restore(flags);
+    }
+}
+
+/* If the cursor is here, the row where it was drawn before loses it first: there is only one. */
 static void update_row(unsigned row)
 {
-    bool cursor_here = cursor_in_row(row) != NO_CURSOR;
+    unsigned cursor = cursor_in_row(row);
+    bool cursor_here = cursor != NO_CURSOR;
 
     if (cursor_here && row != cursor_row)
-        draw_row(cursor_row);
+        draw_row(cursor_row, NO_CURSOR);
     if (cursor_here || row == cursor_row || terminal_row_dirty(&terminal, row))
-        draw_row(row);
+        draw_row(row, cursor);
     if (cursor_here)
         cursor_row = row;
 }
@@ -99,11 +115,8 @@ static void draw(void)
 
     if (device->ready != NULL && !device->ready())
         return;
-    for (row = 0; row < terminal.rows; row++) {
-        uint32_t flags = interrupts_save();
+    for (row = 0; row < terminal.rows; row++)
         update_row(row);
-        interrupts_restore(flags);
-    }
 
     uint32_t flags = interrupts_save();
     bool visible = terminal_cursor(&terminal, &row, &column);
@@ -115,7 +128,10 @@ static void draw(void)
 /* Sees to it that what the terminal holds is drawn soon. */
 static void draw_soon(void)
 {
-    if (!thread_draws || console_taken_over())
+    if (console_taken_over()) {
+        terminal_mark_all_dirty(&terminal); /* the panic may have come while a row was drawn */
+        draw();
+    } else if (!thread_draws)
         draw();
     else if (!wanted) {
         wanted = true;

@@ -27,7 +27,7 @@ static uint32_t read_log(size_t step, uint32_t *crc, char *last)
         *crc = crc32(*crc, text, length);
         *last = text[length - 1];
         for (size_t i = 0; i < length; i++)
-            log_is_text = log_is_text && (text[i] >= ' ' || text[i] == '\n');
+            log_is_text = log_is_text && (text[i] >= ' ' || text[i] == '\n' || IS_STYLE(text[i]));
         total += (uint32_t)length;
     }
     return total;
