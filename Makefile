@@ -132,8 +132,10 @@ $B/%.S.o: %.S Makefile $B/compiler
 # The screen's font, from package console-setup-linux: Latin, Cyrillic, lines, and all the blocks.
 FONT ?= /usr/share/consolefonts/FullCyrSlav-VGA16.psf.gz
 
-$B/font.psf: $(FONT) Makefile
-	@mkdir -p $(@D)
+# Another font, another file.
+$B/font.name: FORCE
+	@mkdir -p $B; echo "$(FONT)" | cmp -s - $@ || echo "$(FONT)" > $@
+$B/font.psf: $(FONT) $B/font.name
 	@gzip -dcf $< > $@
 $B/kernel/drivers/font.S.o: $B/font.psf
 $B/kernel/drivers/font.S.o: ASFLAGS += -DFONT='"$B/font.psf"'

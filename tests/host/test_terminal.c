@@ -12,6 +12,7 @@
 #include <drivers/cp437.h>
 #include <drivers/terminal.h>
 #include <lib/string.h>
+#include <log.h>
 #include <panic.h>
 
 static struct terminal t;
@@ -346,6 +347,19 @@ static void colours_are_those_of_vga(void **state)
     assert_int_equal(terminal_cell(&t, 4, 19).attribute, 0x17);
 }
 
+/* Single bytes that stand for colours, and end what was set before; they take no cell. */
+static void styles_set_colours(void **state)
+{
+    (void)state;
+    assert_int_equal(attribute_after("\033[1;7;44m" STYLE_TITLE), 0x0e);
+    assert_int_equal(attribute_after(STYLE_GOOD), 0x0a);
+    assert_int_equal(attribute_after(STYLE_BAD), 0x0c);
+    assert_int_equal(attribute_after(STYLE_BAD STYLE_PLAIN), 0x07);
+    make(20, 5, 0);
+    write_text("a" STYLE_GOOD "b\033[3" STYLE_BAD "c");
+    ASSERT_ROWS("abc", "", "", "", "");
+}
+
 static void unknown_sequences_leave_no_trace(void **state)
 {
     static const char *const sequences[] = {
@@ -641,6 +655,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_cursor_is_saved_with_its_colours, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_begins_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(colours_are_those_of_vga, setup, teardown),
+        cmocka_unit_test_setup_teardown(styles_set_colours, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_sequences_leave_no_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(parameters_stay_in_their_array, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_sequence_cannot_eat_a_line, setup, teardown),
