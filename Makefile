@@ -7,10 +7,9 @@
 # What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
 # cross compiler; gcc-N-multilib gets along with it.
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso \
-	mtools xz-utils \
-	qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 python3-pytest \
-	python3-pytest-xdist gdb valgrind gawk util-linux
+	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin \
+	xorriso mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
+	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
 
@@ -105,12 +104,14 @@ SOURCES := $(sort $(wildcard boot/*.S kernel/*.c kernel/*/*.c kernel/*/*.S))
 OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
-PURE := kernel/cmdline.c kernel/heap.c kernel/multiboot2.c \
-	kernel/mem/frames.c kernel/mem/memmap.c kernel/mem/paging.c kernel/mem/window.c \
-	kernel/drivers/acpi_tables.c kernel/drivers/ansi_keys.c kernel/drivers/cp437.c \
-	kernel/drivers/keyboard.c kernel/drivers/pixel.c kernel/drivers/psf.c kernel/drivers/pci_decode.c kernel/drivers/pci_scan.c \
-	kernel/drivers/terminal.c kernel/shell/line.c kernel/shell/tokenize.c kernel/x86/tsc_rate.c \
-	kernel/lib/crc32.c kernel/lib/error.c kernel/lib/number.c kernel/lib/printf.c
+PURE := \
+	$(addprefix kernel/,cmdline.c heap.c multiboot2.c) \
+	$(addprefix kernel/mem/,frames.c memmap.c paging.c window.c) \
+	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
+		pci_scan.c pixel.c psf.c terminal.c) \
+	$(addprefix kernel/shell/,line.c tokenize.c) \
+	$(addprefix kernel/x86/,tsc_rate.c) \
+	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c)
 
 .PHONY: all
 all: $B/roninos.elf
@@ -298,6 +299,7 @@ help:
 	@echo "make iso          builds $B/roninos.iso: a hybrid image for CD, disk and USB stick"
 	@echo "make run          boots it in QEMU: a window, or the terminal where there is no display"
 	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
+	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables"

@@ -7,11 +7,11 @@
  *
  * Source: Multiboot2 Specification 2.0, "Header layout".
  */
-#define MAGIC        0xe85250d6
-#define ARCHITECTURE 0 /* i386, protected mode */
-#define TAG_END      0
+#define MAGIC           0xe85250d6
+#define ARCHITECTURE    0 /* i386, protected mode */
+#define TAG_END         0
 #define TAG_FRAMEBUFFER 5
-#define OPTIONAL     1 /* text, or no screen at all, will do as well */
+#define OPTIONAL        1 /* text, or no screen at all, will do as well */
 
         .section .multiboot2, "a"
         .balign 8
