@@ -39,7 +39,7 @@ static volatile bool wanted; /* the thread has been woken and has not begun to d
 static struct semaphore wake;
 
 static const char *problem; /* why there is no screen */
-static bool handed_over;    /* there is a framebuffer tag: */
+static bool handed_over;    /* there is a framebuffer tag, and `fb` holds it */
 static struct multiboot2_framebuffer fb;
 
 static bool same(struct terminal_cell a, struct terminal_cell b)
@@ -139,7 +139,7 @@ static void draw_soon(void)
     }
 }
 
-/* The first change after a pause is drawn at once, those that follow a few times a second. */
+/* The first change after a pause is drawn at once, those that follow together. */
 _Noreturn static void draw_for_ever(void)
 {
     for (;;) {
