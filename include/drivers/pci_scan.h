@@ -38,6 +38,7 @@ static inline uint32_t pci_function(pci_address_t address)
 #define PCI_CLASS                    0x08 /* revision, interface, subclass, class */
 #define PCI_HEADER                   0x0c /* cache line, latency, header type, self-test */
 #define PCI_BAR0                     0x10
+#define PCI_ROM                      0x30 /* of a device: its expansion ROM */
 #define PCI_CAPABILITIES             0x34
 #define PCI_INTERRUPT                0x3c /* line, pin, ... */
 
@@ -48,6 +49,7 @@ static inline uint32_t pci_function(pci_address_t address)
 #define PCI_PREFETCHABLE_UPPER_BASE  0x28
 #define PCI_PREFETCHABLE_UPPER_LIMIT 0x2c
 #define PCI_IO_UPPER                 0x30
+#define PCI_BRIDGE_ROM               0x38
 
 #define PCI_COMMAND_IO               (1u << 0)
 #define PCI_COMMAND_MEMORY           (1u << 1)
@@ -75,6 +77,7 @@ struct pci_device_info {
     uint8_t interrupt_line; /* as firmware noted it */
     uint8_t interrupt_pin;  /* 1 to 4: A to D; 0: none */
     struct pci_bar bars[PCI_BARS];
+    uint32_t rom; /* where its expansion ROM lies, if that is enabled; else 0 */
 
     /* Bridges only; the windows not of PCI_HEADER_CARDBUS. */
     uint8_t secondary, subordinate; /* the bus behind it, and the last one behind that */
@@ -93,6 +96,14 @@ struct pci_table {
  * back as it was at the end.
  */
 void pci_scan(const struct pci_access *access, struct pci_table *table);
+
+/*
+ * Writes another address to a memory BAR, and to info. The function decodes nothing meanwhile;
+ * its command register is as it was at the end. False, and nothing has changed, when the register
+ * does not take the address.
+ */
+bool pci_move_bar(const struct pci_access *access, struct pci_device_info *info, uint32_t bar,
+                  paddr64_t to) MUST_CHECK;
 
 /*
  * The offset of the first capability with that ID, or 0. A list that is damaged or runs in a

@@ -5,6 +5,9 @@
  * Source: PCI Local Bus Specification 3.0, "Software Generation of Configuration Transactions".
  */
 #include <drivers/pci.h>
+#include <boot_info.h>
+#include <drivers/pci_place.h>
+#include <lib/printf.h>
 #include <log.h>
 #include <mem/window.h>
 #include <panic.h>
@@ -14,8 +17,11 @@
 #define PORT_DATA      0xcfc
 #define ADDRESS_ENABLE 0x80000000u
 
+#define FOUR_GIB       (1ull << 32)
+#define BAR_NAME_MAX   24
+
 static bool present;
-static struct pci_table table; /* does not change any more after pci_init() */
+static struct pci_table table; /* after pci_init() only pci_map_bar() changes it */
 
 static uint32_t port_address(pci_address_t address, uint32_t offset)
 {
@@ -99,23 +105,76 @@ void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear)
     pci_write(address, PCI_COMMAND, (command & ~clear) | set);
 }
 
+/* "PCI: BUS:DEVICE.FUNCTION: BARn", which begins all messages about a BAR. */
+static const char *bar_name(const struct pci_device_info *info, uint32_t bar,
+                            char name[BAR_NAME_MAX])
+{
+    ksnprintf(name, BAR_NAME_MAX, "PCI: %02x:%02x.%x: BAR%u", pci_bus(info->address),
+              pci_device(info->address), pci_function(info->address), bar);
+    return name;
+}
+
+/* Gives a BAR an address below 4 GiB; false, with a message, where that cannot be. */
+static bool move_bar(struct pci_device_info *info, uint32_t bar)
+{
+    char name[BAR_NAME_MAX];
+    const char *why;
+    struct multiboot2_framebuffer fb;
+    paddr64_t from = info->bars[bar].base;
+
+    (void)multiboot2_framebuffer(boot_info(), &fb); /* all zero if there is none */
+    struct pci_window screen = { .start = fb.address,
+                                 .end = fb.address + (uint64_t)fb.pitch * fb.height };
+    struct pci_surroundings around = { &table, boot_info_regions(), &screen, 1 };
+    paddr64_t to = pci_place(&around, info, bar, &why);
+    if (to != 0 && !pci_move_bar(&ports, info, bar, to)) {
+        to = 0;
+        why = "it does not take another address";
+    }
+    if (to == 0 && from == 0)
+        klog("%s has no address, and is left alone: %s", bar_name(info, bar, name), why);
+    else if (to == 0)
+        klog("%s at 0x%llx is out of reach, and is left alone: %s", bar_name(info, bar, name), from,
+             why);
+    else
+        klog("%s moved from 0x%llx to 0x%llx", bar_name(info, bar, name), from, to);
+    return to != 0;
+}
+
+/*
+ * Maps it where it is; else, and if it is nowhere, where it can be moved to. NULL, with a message,
+ * when neither can be.
+ */
+static void *map_or_move(struct pci_device_info *info, uint32_t bar, uint32_t length)
+{
+    const struct pci_bar *b = &info->bars[bar];
+    char name[BAR_NAME_MAX];
+    void *window = b->base != 0 ? map_window(b->base, length, WINDOW_DEVICE) : NULL;
+
+    if (window == NULL && (b->base == 0 || b->base + length > FOUR_GIB)) {
+        if (!move_bar(info, bar))
+            return NULL;
+        window = map_window(b->base, length, WINDOW_DEVICE);
+    }
+    if (window == NULL)
+        klog("%s at 0x%llx cannot be mapped", bar_name(info, bar, name), b->base);
+    return window;
+}
+
 volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uint32_t length)
 {
-    ASSERT(bar < PCI_BARS);
+    ASSERT(bar < PCI_BARS && info >= table.functions && info < table.functions + table.count);
     const struct pci_bar *b = &info->bars[bar];
+    char name[BAR_NAME_MAX];
 
     if (length == 0)
         length = b->size > UINT32_MAX ? UINT32_MAX : (uint32_t)b->size;
-    if (b->kind != PCI_BAR_MEMORY || b->base == 0 || length == 0 || b->size < length) {
-        klog("PCI: %02x:%02x.%x: BAR%u gives no registers", pci_bus(info->address),
-             pci_device(info->address), pci_function(info->address), bar);
+    if (b->kind != PCI_BAR_MEMORY || length == 0 || b->size < length) {
+        klog("%s gives no registers", bar_name(info, bar, name));
         return NULL;
     }
-    void *window = map_window(b->base, length, WINDOW_DEVICE);
-    if (window == NULL)
-        klog("PCI: %02x:%02x.%x: BAR%u at 0x%llx is out of reach", pci_bus(info->address),
-             pci_device(info->address), pci_function(info->address), bar, b->base);
-    else
+    void *window = map_or_move(&table.functions[info - table.functions], bar, length);
+    if (window != NULL)
         pci_set_command(info->address, PCI_COMMAND_MEMORY, 0);
     return window;
 }

@@ -24,6 +24,10 @@
 
 #define CLASS_HOST_BRIDGE    0x0600u
 
+#define BAR_MEMORY_FLAGS     0xfu
+#define ROM_ENABLE           0x1u
+#define ROM_ADDRESS          0xfffff800u
+
 #define CAPABILITIES_START   0x40u
 #define CAPABILITIES_MAX     48u /* four bytes each fill the rest of configuration space */
 #define CARDBUS_CAPABILITIES 0x14
@@ -148,6 +152,18 @@ static void read_bridge(const struct pci_access *access, struct pci_device_info 
                                        access->read(address, PCI_PREFETCHABLE_UPPER_LIMIT));
 }
 
+/* An enabled expansion ROM decodes addresses too, as soon as the function decodes memory. */
+static uint32_t read_rom(const struct pci_access *access, const struct pci_device_info *info)
+{
+    uint32_t rom = 0;
+
+    if (info->header == PCI_HEADER_DEVICE)
+        rom = access->read(info->address, PCI_ROM);
+    else if (info->header == PCI_HEADER_BRIDGE)
+        rom = access->read(info->address, PCI_BRIDGE_ROM);
+    return rom & ROM_ENABLE ? rom & ROM_ADDRESS : 0;
+}
+
 /* What can be said without writing; returns the whole header byte. */
 static uint8_t identify(const struct pci_access *access, struct pci_device_info *info, uint32_t id)
 {
@@ -163,6 +179,7 @@ static uint8_t identify(const struct pci_access *access, struct pci_device_info 
     info->header = header & HEADER_TYPE;
     info->interrupt_line = (uint8_t)interrupt;
     info->interrupt_pin = (uint8_t)(interrupt >> 8);
+    info->rom = read_rom(access, info);
     if (info->header == PCI_HEADER_BRIDGE || info->header == PCI_HEADER_CARDBUS)
         read_bridge(access, info);
     return header;
@@ -228,6 +245,30 @@ void pci_scan(const struct pci_access *access, struct pci_table *table)
         scan_bus(&scan, bus);
         bus = 0; /* a bridge may lead to a lower number */
     }
+}
+
+bool pci_move_bar(const struct pci_access *access, struct pci_device_info *info, uint32_t bar,
+                  paddr64_t to)
+{
+    struct pci_bar *b = &info->bars[bar];
+    pci_address_t address = info->address;
+    uint32_t offset = PCI_BAR0 + 4 * bar;
+
+    uint32_t state = access->quiet_begin();
+    uint32_t command = access->read(address, PCI_COMMAND);
+    write_command(access, address, command & ~COMMAND_DECODE);
+    uint64_t before = read_wide(access, address, offset, b->wide);
+    write_wide(access, address, offset, b->wide, to);
+    uint64_t after = read_wide(access, address, offset, b->wide);
+    bool moved = (after & ~(uint64_t)BAR_MEMORY_FLAGS) == to;
+    if (!moved)
+        write_wide(access, address, offset, b->wide, before);
+    write_command(access, address, command);
+    access->quiet_end(state);
+
+    if (moved)
+        b->base = to;
+    return moved;
 }
 
 uint32_t pci_scan_capability(const struct pci_access *access, pci_address_t address, uint8_t id)

@@ -3,6 +3,14 @@
  */
 #include <selftest.h>
 #include <drivers/pci.h>
+#include <mem/window.h>
+
+#define CLASS_XHCI 0x0c0330u
+
+static uint32_t class_of(const struct pci_device_info *info)
+{
+    return (uint32_t)(info->class << 16 | info->subclass << 8 | info->interface);
+}
 
 SELFTEST(pci_registers, "pci: registers read as they were found, and were left so")
 {
@@ -33,6 +41,25 @@ SELFTEST(pci_capabilities, "pci: a capability that is found has its ID")
             EXPECT(offset == 0 || offset >= 0x40);
             EXPECT(offset == 0 || (uint8_t)pci_read(info->address, offset) == id);
         }
+    }
+    return NULL;
+}
+
+/* Wherever firmware put them. Source: xHCI Specification 1.2, "Capability Registers". */
+SELFTEST(pci_xhci_bar, "pci: an xHCI's capability registers are seen through its BAR")
+{
+    const struct pci_device_info *info;
+
+    for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
+        if (class_of(info) != CLASS_XHCI)
+            continue;
+        const volatile uint32_t *registers = pci_map_bar(info, 0, 0x20);
+        EXPECT(registers != NULL);
+        uint32_t first = registers[0], structural = registers[1];
+        unmap_window((const void *)registers);
+        EXPECT((first & 0xff) >= 0x20);                              /* CAPLENGTH */
+        EXPECT(first >> 16 >= 0x0090 && first >> 16 <= 0x0200);      /* HCIVERSION */
+        EXPECT((structural & 0xff) != 0 && (structural >> 24) != 0); /* slots, ports */
     }
     return NULL;
 }

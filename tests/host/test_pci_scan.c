@@ -398,6 +398,64 @@ static void test_bridge_bars_and_windows(void **state)
     assert_int_equal(bar(1)->kind, PCI_BAR_NONE);
 }
 
+/* Only enabled ones count, and nothing is written to them. */
+static void test_roms(void **state)
+{
+    (void)state;
+    add(0, 1, 0, XHCI, 0)->words[PCI_ROM / 4] = 0xfea00801;
+    add(0, 2, 0, XHCI, 0)->words[PCI_ROM / 4] = 0xfeb00000;
+    struct fake *bridge = add_bridge(0, 3, 0, 0);
+    bridge->words[PCI_ROM / 4] = 0x00010001; /* the upper halves of its I/O window */
+    bridge->words[PCI_BRIDGE_ROM / 4] = 0xfec007ff;
+    add(0, 4, 0, XHCI, PCI_HEADER_CARDBUS)->words[PCI_ROM / 4] = 0xfea00001;
+    scan();
+    assert_int_equal(table.functions[0].rom, 0xfea00800);
+    assert_int_equal(table.functions[1].rom, 0);
+    assert_int_equal(table.functions[2].rom, 0xfec00000);
+    assert_int_equal(table.functions[3].rom, 0);
+}
+
+/* ---- Moving ---- */
+
+static void test_move(void **state)
+{
+    (void)state;
+    struct fake *f = add(0, 2, 0, XHCI, 0);
+    set_bar(f, 0, 0xfd000008, 0xff000000);
+    set_bar(f, 2, 0xe000000004, 0xffffffffffffc000);
+    scan();
+    assert_true(pci_move_bar(&access, &table.functions[0], 2, 0x90000000));
+    assert_int_equal(f->words[PCI_BAR0 / 4 + 2], 0x90000004);
+    assert_int_equal(f->words[PCI_BAR0 / 4 + 3], 0);
+    assert_true(bar(2)->base == 0x90000000 && bar(2)->size == 0x4000);
+    assert_int_equal(f->words[PCI_COMMAND / 4], ALL_ON);
+    assert_true(pci_move_bar(&access, &table.functions[0], 0, 0x91000000));
+    assert_int_equal(f->words[PCI_BAR0 / 4], 0x91000008);
+    assert_int_equal(f->words[PCI_BAR0 / 4 + 1], 0); /* no other half: not written */
+    assert_true(bar(0)->base == 0x91000000);
+    assert_false(quiet);
+}
+
+/* Registers that keep bits of what they had: all is put back. */
+static void test_move_refused(void **state)
+{
+    (void)state;
+    struct fake *f = add(0, 2, 0, XHCI, 0);
+    set_bar(f, 0, 0xe000000004, 0xffffffffffffc000);
+    set_bar(f, 2, 0xfd000000, 0xfff00000);
+    scan();
+    f->writable[PCI_BAR0 / 4 + 1] = 0xff;
+    f->words[PCI_BAR0 / 4 + 1] = 0x1e0;
+    assert_false(pci_move_bar(&access, &table.functions[0], 0, 0x90000000));
+    assert_int_equal(f->words[PCI_BAR0 / 4], 0x00000004);
+    assert_int_equal(f->words[PCI_BAR0 / 4 + 1], 0x1e0);
+    assert_true(bar(0)->base == 0xe000000000);
+    assert_false(pci_move_bar(&access, &table.functions[0], 2, 0x90010000));
+    assert_int_equal(f->words[PCI_BAR0 / 4 + 2], 0xfd000000);
+    assert_true(bar(2)->base == 0xfd000000);
+    assert_int_equal(f->words[PCI_COMMAND / 4], ALL_ON);
+}
+
 /* Host bridges are only read, and so are functions known to have something else there. */
 static void test_not_probed(void **state)
 {
@@ -489,6 +547,9 @@ int main(void)
         cmocka_unit_test_setup(test_odd_wide_bars, start),
         cmocka_unit_test_setup(test_bridge_bars_and_windows, start),
         cmocka_unit_test_setup(test_not_probed, start),
+        cmocka_unit_test_setup(test_roms, start),
+        cmocka_unit_test_setup(test_move, start),
+        cmocka_unit_test_setup(test_move_refused, start),
         cmocka_unit_test_setup(test_random_machines, start),
         cmocka_unit_test_setup(test_capabilities, start),
     };
