@@ -111,7 +111,7 @@ PURE := \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \
 	$(addprefix kernel/x86/,tsc_rate.c) \
-	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c)
+	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c)
 
 .PHONY: all
 all: $B/roninos.elf
