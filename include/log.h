@@ -29,6 +29,23 @@ void kprintf(const char *format, ...) PRINTF(1, 2);
 void klog(const char *format, ...) PRINTF(1, 2);
 
 /*
+ * The same of something that may have to do with a fault: a part that is missing, broken or left
+ * alone. The last LOG_WARNINGS of them are kept for `diag`, each cut to LOG_WARNING_MAX - 1.
+ */
+void klog_warning(const char *format, ...) PRINTF(1, 2);
+
+#define LOG_WARNINGS    8u
+#define LOG_WARNING_MAX 96u
+
+/*
+ * Copies a warning that is kept, the latest being 0. False behind the oldest. Any context.
+ */
+bool log_warning(uint32_t back, char text[LOG_WARNING_MAX]) MUST_CHECK;
+
+/* How many warnings there were, those included that are not kept any more. */
+uint32_t log_warning_count(void);
+
+/*
  * The log, oldest first: copies what begins at *position, at most `size` bytes, to `text` and
  * moves *position behind it. Returns how many bytes there were; 0 at the end. Start with 0; what
  * was overwritten meanwhile is skipped.

@@ -33,7 +33,7 @@ void kernel_main(uint32_t magic, uint32_t info_address);
 
 static void report_unknown_word(void *arg UNUSED, const char *word)
 {
-    klog("unknown word on the command line: %s", word);
+    klog_warning("unknown word on the command line: %s", word);
 }
 
 /* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */

@@ -296,11 +296,11 @@ void acpi_init(void)
     char off[64], reset[64];
 
     if (!find_rsdp(&rsdp)) {
-        klog("ACPI: none");
+        klog_warning("ACPI: none");
         return;
     }
     if (!open_table(rsdp.xsdt, ACPI_XSDT, &root) && !open_table(rsdp.rsdt, ACPI_RSDT, &root)) {
-        klog("ACPI: revision %u, but its tables cannot be read", rsdp.revision);
+        klog_warning("ACPI: revision %u, but its tables cannot be read", rsdp.revision);
         return;
     }
     look_into(&root);
@@ -347,7 +347,7 @@ static void enter_acpi_mode(void)
             return;
         wait_ms(1);
     }
-    klog("ACPI: firmware does not turn it on; switching off all the same");
+    klog_warning("ACPI: firmware does not turn it on; switching off all the same");
 }
 
 /* The sleep type is written first alone, then with the bit that makes it happen. */

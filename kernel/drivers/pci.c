@@ -84,14 +84,14 @@ void pci_init(void)
 {
     present = has_mechanism_1();
     if (!present) {
-        klog("PCI: none (no answer at port 0xcf8)");
+        klog_warning("PCI: none (no answer at port 0xcf8)");
         return;
     }
     pci_scan(&ports, &table);
     klog("PCI: %u function%s on %u bus%s", table.count, table.count == 1 ? "" : "s", table.buses,
          table.buses == 1 ? "" : "es");
     if (table.left_out != 0)
-        klog("PCI: %u more functions are left out: the table is full", table.left_out);
+        klog_warning("PCI: %u more functions are left out: the table is full", table.left_out);
 }
 
 const struct pci_device_info *pci_get(uint32_t index)
@@ -132,10 +132,10 @@ static bool move_bar(struct pci_device_info *info, uint32_t bar)
         why = "it does not take another address";
     }
     if (to == 0 && from == 0)
-        klog("%s has no address, and is left alone: %s", bar_name(info, bar, name), why);
+        klog_warning("%s has no address, and is left alone: %s", bar_name(info, bar, name), why);
     else if (to == 0)
-        klog("%s at 0x%llx is out of reach, and is left alone: %s", bar_name(info, bar, name), from,
-             why);
+        klog_warning("%s at 0x%llx is out of reach, and is left alone: %s",
+                     bar_name(info, bar, name), from, why);
     else
         klog("%s moved from 0x%llx to 0x%llx", bar_name(info, bar, name), from, to);
     return to != 0;
@@ -157,7 +157,7 @@ static void *map_or_move(struct pci_device_info *info, uint32_t bar, uint32_t le
         window = map_window(b->base, length, WINDOW_DEVICE);
     }
     if (window == NULL)
-        klog("%s at 0x%llx cannot be mapped", bar_name(info, bar, name), b->base);
+        klog_warning("%s at 0x%llx cannot be mapped", bar_name(info, bar, name), b->base);
     return window;
 }
 
@@ -170,7 +170,7 @@ volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uin
     if (length == 0)
         length = b->size > UINT32_MAX ? UINT32_MAX : (uint32_t)b->size;
     if (b->kind != PCI_BAR_MEMORY || length == 0 || b->size < length) {
-        klog("%s gives no registers", bar_name(info, bar, name));
+        klog_warning("%s gives no registers", bar_name(info, bar, name));
         return NULL;
     }
     void *window = map_or_move(&table.functions[info - table.functions], bar, length);

@@ -137,12 +137,12 @@ static const char *init_controller(uint8_t *config)
     *config |= CONFIG_TRANSLATE;
     /* Firmware's emulation may fail the tests and yet serve the keyboard well: only say so. */
     if (!self_test())
-        klog("keyboard: the PS/2 controller's self-test failed; going on");
+        klog_warning("keyboard: the PS/2 controller's self-test failed; going on");
     /* The self-test may reset the configuration. */
     if (!command(COMMAND_WRITE_CONFIG) || !send(*config))
         return "it takes no configuration";
     if (!ask(COMMAND_TEST_FIRST, &reply) || reply != PORT_TEST_PASSED)
-        klog("keyboard: the PS/2 port's test failed; going on");
+        klog_warning("keyboard: the PS/2 port's test failed; going on");
     if (!command(COMMAND_ENABLE_FIRST))
         return "its keyboard port cannot be enabled";
     return NULL;
@@ -219,7 +219,7 @@ void ps2_init(void)
     const char *wrong = init_controller(&config);
 
     if (wrong != NULL) {
-        klog("keyboard: no PS/2 controller can be used: %s", wrong);
+        klog_warning("keyboard: no PS/2 controller can be used: %s", wrong);
         return;
     }
 
@@ -227,10 +227,11 @@ void ps2_init(void)
     drop_stale_bytes();
     irq_register(IRQ_KEYBOARD, interrupt, "PS/2 keyboard");
     if (!command(COMMAND_WRITE_CONFIG) || !send(config | CONFIG_FIRST_INTERRUPT)) {
-        klog("keyboard: the PS/2 controller's interrupt cannot be turned on");
+        klog_warning("keyboard: the PS/2 controller's interrupt cannot be turned on");
         return;
     }
     input_register_keyboard(&device);
-    klog("keyboard: PS/2%s, layout %s", answered ? "" : " (it has not answered yet)",
-         input_keymap());
+    klog("keyboard: PS/2, layout %s", input_keymap());
+    if (!answered)
+        klog_warning("keyboard: PS/2: it has not answered yet");
 }

@@ -71,7 +71,7 @@ void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
     left_out = memmap_enter(&source, &frames);
     reserve_what_is_occupied();
     if (boot_info_complaint() != NULL)
-        klog("Multiboot2: the rest of the block is not used: %s", boot_info_complaint());
+        klog_warning("Multiboot2: the rest of the block is not used: %s", boot_info_complaint());
     pmm_dump_stats();
 
     if (frames_free_count(&frames) < MIN_FREE_FRAMES)
