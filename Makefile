@@ -111,7 +111,7 @@ PURE := \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \
 	$(addprefix kernel/x86/,tsc_rate.c) \
-	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c)
+	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c qr_text.c report.c)
 
 .PHONY: all
 all: $B/roninos.elf
@@ -119,6 +119,13 @@ all: $B/roninos.elf
 # Another compiler, another build.
 $B/compiler: FORCE
 	@mkdir -p $B; echo "$(CC)" | cmp -s - $@ || echo "$(CC)" > $@
+
+# What the kernel calls itself: `diag` shows it.
+VERSION := $(or $(shell git describe --always --dirty 2> /dev/null),unknown)
+$B/version: FORCE
+	@mkdir -p $B; echo "$(VERSION)" | cmp -s - $@ || echo "$(VERSION)" > $@
+$B/kernel/version.c.o: CFLAGS += -DKERNEL_VERSION='"$(VERSION)"'
+$B/kernel/version.c.o: $B/version
 
 $B/%.c.o: %.c Makefile $B/compiler
 	@mkdir -p $(@D)

@@ -104,6 +104,11 @@ void multiboot2_command_line(const struct multiboot2 *mb, char *text, uint32_t s
 /* The loader's name, cut to `size`; "" when there is none. */
 void multiboot2_loader_name(const struct multiboot2 *mb, char *text, uint32_t size);
 
+enum multiboot2_firmware { MULTIBOOT2_BIOS, MULTIBOOT2_EFI32, MULTIBOOT2_EFI64 };
+
+/* What started the loader: UEFI where there is a pointer to its system table. */
+enum multiboot2_firmware multiboot2_firmware(const struct multiboot2 *mb);
+
 /* Whether there is a framebuffer tag; if so, what it says. */
 bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb);
 

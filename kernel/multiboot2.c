@@ -15,6 +15,8 @@
 #define TAG_MODULE       3u
 #define TAG_MEMORY_MAP   6u
 #define TAG_FRAMEBUFFER  8u
+#define TAG_EFI32        11u
+#define TAG_EFI64        12u
 
 #define MEMORY_MAP_HEAD  16u /* tag head, entry size, entry version */
 #define MEMORY_MAP_ENTRY 24u /* base, length, type, reserved */
@@ -294,6 +296,21 @@ bool multiboot2_palette(const struct multiboot2 *mb, uint32_t index,
     uint32_t at = tag.offset + FRAMEBUFFER_PALETTE + index * PALETTE_ENTRY;
     return get8(mb, at, &colour->red) && get8(mb, at + 1, &colour->green) &&
            get8(mb, at + 2, &colour->blue);
+}
+
+static bool has_tag(const struct multiboot2 *mb, uint32_t type)
+{
+    struct multiboot2_walk walk = { 0, 0 };
+    struct tag tag;
+
+    return next_tag(mb, &walk, type, &tag) == MULTIBOOT2_ITEM;
+}
+
+enum multiboot2_firmware multiboot2_firmware(const struct multiboot2 *mb)
+{
+    if (has_tag(mb, TAG_EFI64))
+        return MULTIBOOT2_EFI64;
+    return has_tag(mb, TAG_EFI32) ? MULTIBOOT2_EFI32 : MULTIBOOT2_BIOS;
 }
 
 bool multiboot2_rsdp(const struct multiboot2 *mb, enum multiboot2_rsdp_tag type,

@@ -47,6 +47,18 @@ const char *console_name(uint32_t index)
     return console != NULL ? console->name : NULL;
 }
 
+bool console_screen_size(unsigned *columns, unsigned *rows)
+{
+    *columns = *rows = 0;
+    for (const struct console *console = consoles; console != NULL; console = console->next) {
+        if (console->rows == 0)
+            continue;
+        *columns = *columns == 0 || console->columns < *columns ? console->columns : *columns;
+        *rows = *rows == 0 || console->rows < *rows ? console->rows : *rows;
+    }
+    return *rows != 0;
+}
+
 static void write_to_devices(const char *bytes, size_t length)
 {
     for (struct console *console = consoles; console != NULL; console = console->next) {
