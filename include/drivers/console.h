@@ -16,6 +16,7 @@ struct console {
     void (*write)(const char *bytes, size_t length); /* plain \n ends a line */
     void (*scroll)(int lines);                       /* show what scrolled off; NULL: cannot */
     unsigned columns, rows;                          /* of a screen; 0: not known */
+    bool draws_braille;                              /* as squares, see screen_device */
     bool broken;                                     /* it faulted: leave it alone */
     struct console *next;
 };
@@ -26,8 +27,13 @@ void console_register(struct console *console);
 /* Names of the outputs, for messages: the first with index 0, NULL behind the last. */
 const char *console_name(uint32_t index);
 
-/* The rows and columns that every screen has; false if there is no screen. */
-bool console_screen_size(unsigned *columns, unsigned *rows);
+struct console_screen {
+    unsigned columns, rows;
+    bool draws_braille;
+};
+
+/* What all screens can show; false if there is none. */
+bool console_screen(struct console_screen *screen);
 
 /*
  * Prints text. If a line is open, it goes above that line, followed by a line break if it has

@@ -18,6 +18,9 @@ struct screen_device {
     const char *name;
     unsigned columns, rows; /* within TERMINAL_*_MIN and _MAX, at most SCREEN_CELLS_MAX together */
 
+    /* The dots of Braille patterns are squares that fill the cell, two by four: for QR codes. */
+    bool draws_braille;
+
     /* Makes the device reachable once paging is up. NULL on success, else what is wrong. */
     const char *(*map)(void);
 

@@ -47,16 +47,25 @@ const char *console_name(uint32_t index)
     return console != NULL ? console->name : NULL;
 }
 
-bool console_screen_size(unsigned *columns, unsigned *rows)
+static unsigned smaller(unsigned a, unsigned b)
 {
-    *columns = *rows = 0;
+    return a < b ? a : b;
+}
+
+bool console_screen(struct console_screen *screen)
+{
+    *screen = (struct console_screen){ UINT32_MAX, UINT32_MAX, true };
+    bool found = false;
+
     for (const struct console *console = consoles; console != NULL; console = console->next) {
         if (console->rows == 0)
             continue;
-        *columns = *columns == 0 || console->columns < *columns ? console->columns : *columns;
-        *rows = *rows == 0 || console->rows < *rows ? console->rows : *rows;
+        screen->columns = smaller(screen->columns, console->columns);
+        screen->rows = smaller(screen->rows, console->rows);
+        screen->draws_braille = screen->draws_braille && console->draws_braille;
+        found = true;
     }
-    return *rows != 0;
+    return found;
 }
 
 static void write_to_devices(const char *bytes, size_t length)

@@ -19,7 +19,8 @@
 #define SIZE_MAX_BYTES  (512u * MIB) /* more is not believed */
 #define LATIN_1         256u         /* code points whose glyphs are found once and for all */
 #define REPLACEMENT     0xfffdu
-#define INDEXED_COLOURS 256u /* of eight bits */
+#define BRAILLE         0x2800u /* and 255 more, a bit for each dot */
+#define INDEXED_COLOURS 256u    /* of eight bits */
 
 /* The font file, from font.S. */
 extern const uint8_t font_start[], font_end[];
@@ -54,13 +55,33 @@ static uint32_t glyph_of(uint32_t code_point)
     return glyph != PSF_NONE ? glyph : unknown;
 }
 
+/* A Braille pattern, which a console font lacks, as eight rectangles that fill the cell. */
+static void draw_braille(uint32_t x, uint32_t y, uint32_t pattern, uint32_t ink, uint32_t paper)
+{
+    static const uint8_t bits[2][4] = { { 0, 1, 2, 6 }, { 3, 4, 5, 7 } }; /* columns of dots */
+    uint32_t width = font.width * scale, height = font.height * scale;
+
+    for (uint32_t i = 0; i < 8; i++) {
+        uint32_t left = width * (i / 4) / 2, right = width * (i / 4 + 1) / 2;
+        uint32_t top = height * (i % 4) / 4, bottom = height * (i % 4 + 1) / 4;
+        pixel_fill(&surface, x + left, y + top, right - left, bottom - top,
+                   pattern >> bits[i / 4][i % 4] & 1 ? ink : paper);
+    }
+}
+
 static void draw(unsigned row, unsigned column, struct terminal_cell cell)
 {
+    uint32_t x = column * font.width * scale, y = row * font.height * scale;
+    uint32_t ink = colours[cell.attribute & 0x0f], paper = colours[cell.attribute >> 4];
+
+    if (cell.character >= BRAILLE && cell.character < BRAILLE + 256u) {
+        draw_braille(x, y, cell.character - BRAILLE, ink, paper);
+        return;
+    }
     struct glyph glyph = { psf_glyph(&font, glyph_of(cell.character)), font.width, font.height,
                            font.row_bytes };
 
-    pixel_draw_glyph(&surface, column * font.width * scale, row * font.height * scale, &glyph,
-                     scale, colours[cell.attribute & 0x0f], colours[cell.attribute >> 4]);
+    pixel_draw_glyph(&surface, x, y, &glyph, scale, ink, paper);
 }
 
 static void clear(void)
@@ -164,7 +185,12 @@ const struct screen_device *framebuffer_open(const struct multiboot2_framebuffer
                                              const char **problem)
 {
     static struct screen_device device = {
-        .name = "framebuffer", .map = map, .ready = ready, .draw = draw, .describe = describe
+        .name = "framebuffer",
+        .draws_braille = true,
+        .map = map,
+        .ready = ready,
+        .draw = draw,
+        .describe = describe,
     };
     struct pixel_layout layout;
 

@@ -204,6 +204,9 @@ static void start(const struct screen_device *found)
     draw_logo();
     draw();
     console.name = device->name;
+    console.columns = device->columns;
+    console.rows = device->rows;
+    console.draws_braille = device->draws_braille;
     console_register(&console);
 }
 

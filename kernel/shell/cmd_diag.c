@@ -193,31 +193,36 @@ static void report_all(struct report *report)
 /* How the report is spread over codes on this screen. */
 struct parts {
     uint32_t count;
-    uint32_t bytes; /* of the report in each but the last */
-    uint32_t version_max;
+    uint32_t bytes;       /* of the report in each but the last */
+    uint32_t version_max; /* that the screen shows */
+    uint32_t rows;        /* of the screen; UINT32_MAX: there is none, and COM1 shows any size */
+    enum qr_cells cells;
 };
 
-/* A row is left for the prompt. Without a screen COM1 shows any size. */
+/* A row is left for the prompt. */
 static struct parts divide(const struct report *report)
 {
-    unsigned columns, rows;
-    struct parts parts = { 1, report->length, QR_VERSION_MAX };
+    struct console_screen screen;
+    struct parts parts = { 1, report->length, QR_VERSION_MAX, UINT32_MAX, QR_HALF_BLOCKS };
 
-    if (console_screen_size(&columns, &rows))
-        parts.version_max = qr_text_version(columns, rows - 1);
-    if (parts.version_max == 0)
-        return (struct parts){ 0, 0, 0 };
-    uint32_t capacity = qr_capacity(parts.version_max);
-    if (report->length > capacity) {
+    if (console_screen(&screen)) {
+        parts.rows = screen.rows;
+        parts.cells = screen.draws_braille ? QR_BRAILLE : QR_HALF_BLOCKS;
+        parts.version_max = qr_text_version(screen.columns, screen.rows - 1, parts.cells);
+    }
+    uint32_t capacity = parts.version_max != 0 ? qr_capacity(parts.version_max) : 0;
+    if (capacity <= PART_HEAD_MAX) {
+        parts.count = 0;
+    } else if (report->length > capacity) {
         parts.bytes = capacity - PART_HEAD_MAX;
         parts.count = (report->length + parts.bytes - 1) / parts.bytes;
     }
     return parts;
 }
 
-static void print_code(const struct report *report, const struct parts *parts, uint32_t number)
+static void encode(struct qr *qr, const struct report *report, const struct parts *parts,
+                   uint32_t number)
 {
-    static struct qr qr;
     static char text[REPORT_MAX + PART_HEAD_MAX];
     uint32_t from = (number - 1) * parts->bytes, length = 0;
     uint32_t bytes = report->length - from < parts->bytes ? report->length - from : parts->bytes;
@@ -225,15 +230,20 @@ static void print_code(const struct report *report, const struct parts *parts, u
     if (parts->count > 1)
         length = (uint32_t)ksnprintf(text, PART_HEAD_MAX, "%u/%u\n", number, parts->count);
     memcpy(text + length, report->text + from, bytes);
-    bool made = qr_encode(&qr, text, length + bytes, parts->version_max);
+    bool made = qr_encode(qr, text, length + bytes, parts->version_max);
     ASSERT(made);
-    for (uint32_t row = 0; row < QR_TEXT_ROWS(qr.version); row++) {
-        char line[QR_TEXT_ROW_MAX];
-        console_print(line, qr_text_row(&qr, row, line));
-    }
 }
 
-static enum shell_result show_code(const struct report *report, const char *number_text)
+static void print_code(const struct qr *qr, enum qr_cells cells)
+{
+    char line[QR_TEXT_ROW_MAX];
+
+    for (uint32_t row = 0; row < qr_text_rows(qr->version, cells); row++)
+        console_print(line, qr_text_row(qr, row, cells, line));
+}
+
+static enum shell_result show_code(struct qr *qr, const struct report *report,
+                                   const char *number_text)
 {
     struct parts parts = divide(report);
     uint32_t number = 1;
@@ -243,33 +253,42 @@ static enum shell_result show_code(const struct report *report, const char *numb
     if (parts.count == 0)
         return shell_error("the screen is too small for a QR code");
     if (number == 0 || number > parts.count)
-        return shell_error("there %s %u", parts.count == 1 ? "is code" : "are codes 1 to",
+        return shell_error("there %s %u", parts.count == 1 ? "is only code" : "are codes 1 to",
                            parts.count);
-    print_code(report, &parts, number);
+    encode(qr, report, &parts, number);
+    print_code(qr, parts.cells);
     return SHELL_OK;
 }
 
-static void show_text(const struct report *report)
+/* The text, and beneath it the code if both fit on the screen; else how to have it. */
+static void show_text(struct qr *qr, const struct report *report)
 {
     struct parts parts = divide(report);
 
     console_print(report->text, report->length);
-    if (parts.count == 1)
-        kprintf("As a QR code: diag qr\n");
-    else if (parts.count > 1)
+    if (parts.count > 1)
         kprintf("As QR codes: diag qr 1 to diag qr %u\n", parts.count);
+    if (parts.count != 1)
+        return;
+    encode(qr, report, &parts, 1);
+    uint32_t rows = report_lines(report) + qr_text_rows(qr->version, parts.cells) + 1;
+    if (parts.rows != UINT32_MAX && rows <= parts.rows)
+        print_code(qr, parts.cells);
+    else
+        kprintf("As a QR code: diag qr\n");
 }
 
 SHELL_COMMAND(diag, "diag [qr [NUMBER]]", "shows what a bug report needs, or QR codes of it",
               "diag qr")
 {
     static struct report report;
+    static struct qr qr;
 
     if (argc > 3 || (argc > 1 && strcmp(argv[1], "qr") != 0))
         return SHELL_USAGE;
     report_all(&report);
     if (argc > 1)
-        return show_code(&report, argc == 3 ? argv[2] : NULL);
-    show_text(&report);
+        return show_code(&qr, &report, argc == 3 ? argv[2] : NULL);
+    show_text(&qr, &report);
     return SHELL_OK;
 }
