@@ -9,7 +9,7 @@
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
 	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin \
 	xorriso mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
-	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux
+	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux zbar-tools
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
 

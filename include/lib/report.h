@@ -28,8 +28,8 @@ void report_begin(struct report *report);
 void report_line(struct report *report, const char *key);
 
 /*
- * Adds an item; it is broken where it is longer than a line, and characters that are not printable
- * ASCII become '?'.
+ * Adds an item; it is broken where it is longer than a line, several blanks become one, and
+ * characters that are not printable ASCII become '?'.
  */
 void report_item(struct report *report, const char *format, ...) PRINTF(2, 3);
 

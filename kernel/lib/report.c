@@ -60,6 +60,8 @@ void report_item(struct report *report, const char *format, ...)
         put(report, '\n');
     put(report, ' ');
     for (const char *rest = item; *rest != '\0'; rest++) {
+        if (rest[0] == ' ' && rest[1] == ' ')
+            continue;
         if (report->column + 1 >= REPORT_COLUMNS) {
             put(report, '\n');
             put(report, ' ');

@@ -3,8 +3,10 @@
  * codes of that text.
  *
  * Where one code is too small for the text on this screen, there are several, each of which begins
- * with a line "N/M". Everything here is static: the command works when memory is used up. The shell
- * runs one of these commands at a time.
+ * with a line "N/M"; they are of the report that was printed last, so that they fit together.
+ *
+ * Everything here is static: the command works when memory is used up. The shell runs one of these
+ * commands at a time.
  */
 #include <shell/shell.h>
 #include <boot_info.h>
@@ -286,7 +288,8 @@ SHELL_COMMAND(diag, "diag [qr [NUMBER]]", "shows what a bug report needs, or QR 
 
     if (argc > 3 || (argc > 1 && strcmp(argv[1], "qr") != 0))
         return SHELL_USAGE;
-    report_all(&report);
+    if (argc == 1 || report.length == 0)
+        report_all(&report);
     if (argc > 1)
         return show_code(&qr, &report, argc == 3 ? argv[2] : NULL);
     show_text(&qr, &report);

@@ -24,6 +24,8 @@ enum tag_type {
     MODULE = 3,
     MEMORY_MAP = 6,
     FRAMEBUFFER = 8,
+    EFI32 = 11,
+    EFI64 = 12,
     RSDP_OLD = 14,
     RSDP_NEW = 15,
     UNKNOWN = 77,
@@ -547,6 +549,28 @@ static void test_rsdp_sizes(void **state)
     }
 }
 
+static void test_firmware(void **state)
+{
+    static const struct {
+        enum tag_type tag;
+        enum multiboot2_firmware firmware;
+    } cases[] = { { UNKNOWN, MULTIBOOT2_BIOS },
+                  { EFI32, MULTIBOOT2_EFI32 },
+                  { EFI64, MULTIBOOT2_EFI64 } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        begin_block();
+        put_string(LOADER_NAME, "GRUB");
+        begin_tag(cases[i].tag);
+        put(0x12345678, cases[i].tag == EFI32 ? 4 : 8);
+        end_tag();
+        put_end();
+        open_block();
+        assert_int_equal(multiboot2_firmware(&mb), cases[i].firmware);
+    }
+}
+
 /* ---- Memory maps ---- */
 
 /* Entries may be larger than we know, by multiples of 8; of any other shape they are not read. */
@@ -774,6 +798,7 @@ int main(void)
         cmocka_unit_test(test_module_borders), cmocka_unit_test(test_unterminated_strings),
         cmocka_unit_test(test_truncation),     cmocka_unit_test(test_random_damage),
         cmocka_unit_test(test_palettes),       cmocka_unit_test(test_rsdp_sizes),
+        cmocka_unit_test(test_firmware),
     };
 
     return cmocka_run_group_tests(tests, parser_setup, parser_teardown);

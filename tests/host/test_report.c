@@ -19,13 +19,13 @@ static void test_lines(void **state)
     (void)state;
     report_begin(&report);
     report_line(&report, "cpu");
-    report_item(&report, "%s", "vendor");
+    report_item(&report, "%s", "the   vendor");
     report_item(&report, "%u bits", 36u);
     report_line(&report, "none");
     report_line(&report, "last");
     report_item(&report, "tab\t, umlaut \xc3\xa4, %c", '\x7f');
     report_end(&report);
-    assert_string_equal(report.text, "cpu vendor, 36 bits\nnone\nlast tab?, umlaut ??, ?\n");
+    assert_string_equal(report.text, "cpu the vendor, 36 bits\nnone\nlast tab?, umlaut ??, ?\n");
     assert_int_equal(report.length, strlen(report.text));
     assert_int_equal(report_lines(&report), 3);
 }
@@ -82,7 +82,7 @@ static void test_random(void **state)
             char item[200];
             uint32_t length = prng_below(&prng, prng_once_in(&prng, 10) ? 200 : 30);
             for (uint32_t j = 0; j < length; j++)
-                item[j] = (char)(prng_next(&prng) | 1);
+                item[j] = (char)(prng_next(&prng) | 1); /* neither NUL nor a blank */
             item[length] = '\0';
             report_item(&report, "%s", item);
             written += (length < 159 ? length : 159) + 1;
@@ -91,7 +91,8 @@ static void test_random(void **state)
         }
         report_end(&report);
 
-        bool cut = strlen(report.text) >= 6 && strcmp(strrchr(report.text, '(') ?: "", "(cut)\n") == 0;
+        bool cut =
+            strlen(report.text) >= 6 && strcmp(strrchr(report.text, '(') ?: "", "(cut)\n") == 0;
         cuts += cut;
         assert_true(cut || report.length > written);
         assert_int_equal(report.length, strlen(report.text));
