@@ -73,7 +73,7 @@ def test_code_on_uefi(boot, firmware):
 
 @FULL
 @pytest.mark.parametrize("video, extra", [
-    ("800x600x16", []), ("800x600x24", ["-vga", "cirrus"]), ("1920x1080x32", [])])
+    ("640x480x32", []), ("800x600x16", []), ("800x600x24", ["-vga", "cirrus"]), ("1920x1080x32", [])])
 def test_code_in_other_modes(start, video, extra):
     machine = start(images.make_image(video=video), extra=extra)
     machine.prompt()
