@@ -27,11 +27,12 @@ void pci_write_byte(pci_address_t address, uint32_t offset, uint8_t value);
 void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear);
 
 /*
- * Maps a memory BAR, wherever it lies, as device registers, and turns its decoding on. One out of
- * reach, or without an address, is first moved below 4 GiB, if a safe place is known; the table
- * then has the new address. info: from pci_get(); bar: 0 to 5; length: how much of it, in bytes, 0
- * for all. Returns its first byte, or NULL, with a message in the log, when it is no memory BAR,
- * too short or out of reach. Only one thread at a time, the one that starts the devices.
+ * Maps a memory BAR, wherever it lies, as device registers, and turns its decoding on, and that of
+ * the bridges before it with what they pass on to memory. One out of reach, or without an address,
+ * is first moved below 4 GiB, if a safe place is known; the table then has the new address. info:
+ * from pci_get(); bar: 0 to 5; length: how much of it, in bytes, 0 for all. Returns its first byte,
+ * or NULL, with a message in the log, when it is no memory BAR, too short or out of reach. Only one
+ * thread at a time, the one that starts the devices.
  */
 volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar,
                            uint32_t length) MUST_CHECK;

@@ -161,6 +161,18 @@ static void *map_or_move(struct pci_device_info *info, uint32_t bar, uint32_t le
     return window;
 }
 
+/* What comes from the device and goes to it must pass the bridges before it. */
+static void open_bridges_to(uint32_t bus)
+{
+    for (uint32_t i = 0; i < table.count; i++) {
+        const struct pci_device_info *bridge = &table.functions[i];
+
+        if (bridge->header == PCI_HEADER_BRIDGE && bridge->secondary != 0 &&
+            bridge->secondary <= bus && bus <= bridge->subordinate)
+            pci_set_command(bridge->address, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    }
+}
+
 volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uint32_t length)
 {
     ASSERT(bar < PCI_BARS && info >= table.functions && info < table.functions + table.count);
@@ -174,8 +186,10 @@ volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uin
         return NULL;
     }
     void *window = map_or_move(&table.functions[info - table.functions], bar, length);
-    if (window != NULL)
+    if (window != NULL) {
+        open_bridges_to(pci_bus(info->address));
         pci_set_command(info->address, PCI_COMMAND_MEMORY, 0);
+    }
     return window;
 }
 

@@ -45,6 +45,20 @@ SELFTEST(pci_capabilities, "pci: a capability that is found has its ID")
     return NULL;
 }
 
+/* Whether the bridges before a bus pass on what goes either way. */
+static bool bridges_open(uint32_t bus)
+{
+    const uint32_t wanted = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+    const struct pci_device_info *info;
+
+    for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
+        if (info->header == PCI_HEADER_BRIDGE && info->secondary != 0 && info->secondary <= bus &&
+            bus <= info->subordinate && (pci_read(info->address, PCI_COMMAND) & wanted) != wanted)
+            return false;
+    }
+    return true;
+}
+
 /* Wherever firmware put them. Source: xHCI Specification 1.2, "Capability Registers". */
 SELFTEST(pci_xhci_bar, "pci: an xHCI's capability registers are seen through its BAR")
 {
@@ -57,6 +71,7 @@ SELFTEST(pci_xhci_bar, "pci: an xHCI's capability registers are seen through its
         EXPECT(registers != NULL);
         uint32_t first = registers[0], structural = registers[1];
         unmap_window((const void *)registers);
+        EXPECT(bridges_open(pci_bus(info->address)));
         EXPECT((first & 0xff) >= 0x20);                              /* CAPLENGTH */
         EXPECT(first >> 16 >= 0x0090 && first >> 16 <= 0x0200);      /* HCIVERSION */
         EXPECT((structural & 0xff) != 0 && (structural >> 24) != 0); /* slots, ports */
