@@ -487,5 +487,5 @@ int main(void)
         cmocka_unit_test_setup(test_model_of_pages, start),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, parser_setup, parser_teardown);
 }
