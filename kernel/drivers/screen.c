@@ -245,12 +245,12 @@ void screen_report(void)
     if (device == NULL && problem == NULL)
         return; /* the screen was to be left alone */
     if (problem != NULL && handed_over) {
-        klog("screen: none, %s: framebuffer %ux%ux%u at 0x%08llx", problem, fb.width, fb.height,
-             fb.bits, fb.address);
+        klog_warning("screen: none, %s: framebuffer %ux%ux%u at 0x%08llx", problem, fb.width,
+                     fb.height, fb.bits, fb.address);
         return;
     }
     if (problem != NULL) {
-        klog("screen: none, %s", problem);
+        klog_warning("screen: none, %s", problem);
         return;
     }
     if (device->describe != NULL)

@@ -23,7 +23,7 @@ const struct counter *tsc_counter(void)
     struct tsc_leaves leaves = cpu_tsc_leaves();
     uint64_t hz = tsc_rate(&leaves);
     if (hz == 0) {
-        klog("timer: no clock is known here; measuring the CPU's by the real-time clock");
+        klog_warning("timer: no clock is known here; measuring the CPU's by the real-time clock");
         hz = rtc_measure_hz(cpu_tsc);
     }
     if (hz < TSC_SLOWEST_HZ || hz > TSC_FASTEST_HZ)

@@ -135,6 +135,16 @@ static void report_keyboards(struct report *report)
     report_item(report, "layout %s", input_keymap());
 }
 
+static void report_timer(struct report *report)
+{
+    struct timer_info timer = timer_info();
+
+    report_line(report, "timer");
+    report_item(report, "tick %s", timer.tick != NULL ? timer.tick : "none");
+    report_item(report, "clock %s", timer.counter != NULL ? timer.counter : "none");
+    report_item(report, "%u Hz", timer.counter_hz);
+}
+
 /* What drives screens, storage and USB, and the bridges that tell which chipset it is. */
 static bool tells_much(const struct pci_device_info *info)
 {
@@ -185,6 +195,7 @@ static void report_all(struct report *report)
     report_memory(report);
     report_screen(report);
     report_keyboards(report);
+    report_timer(report);
     report_pci(report);
     report_warnings(report);
     report_end(report);

@@ -166,6 +166,7 @@ def test_facts(start):
     assert known["screen"] == ["1024x768x32, type 1, pitch 4096, at 0xfd000000"]
     assert known["output"] == ["COM1, framebuffer"]
     assert known["keyboards"][0].endswith(", layout us") and "PS/2" in known["keyboards"][0]
+    assert known["timer"] == ["tick PIT, clock PIT, 1193182 Hz"]
     functions = machine.qmp("query-pci")[0]["devices"]
     assert known["pci"][0].startswith(f"{len(functions)} functions, ")
     for device in functions:
