@@ -1,7 +1,9 @@
 """A QEMU machine that a test drives: over COM1, by keyboard and by screen.
 
-QEMU connects to two sockets that are listened on before it starts: one is COM1, the other QMP, its
-control channel. COM1 is read all the time by a thread, so that no test holds the machine up.
+COM1 is a pair of pipes: they take 64 KiB before they are full, where a socket takes 280 single
+bytes, after which a kernel that waits in vain gives COM1 up. A thread reads all the time, so that no
+test holds the machine up. QMP, QEMU's control channel, is a socket that is listened on before QEMU
+starts.
 """
 import json
 import os
@@ -58,28 +60,30 @@ class Machine(Console):
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         image = image or images.default_image()
 
-        sockets = {name: self._listen(name) for name in (["com1"] if serial else []) + ["qmp"]}
+        qmp = self._listen("qmp")
         machine = machine or ("q35" if code else "pc")
         command = [qemu, "-accel", "tcg", "-M", machine, "-m", memory,
                    "-nic", "none", "-display", "none"]
         command += pflash(0, code, "readonly=on") + pflash(1, variables, "snapshot=on")
         command += ["-cpu", cpu] if cpu else []
         command += [word.format(image) for word in MEDIA[media]]
-        for name in sockets:
-            command += ["-chardev", f"socket,id={name},path={self.folder.name}/{name}"]
-        command += ["-mon", "chardev=qmp,mode=control"]
-        command += ["-serial", "chardev:com1" if serial else "none", *extra]
+        command += ["-chardev", f"socket,id=qmp,path={self.folder.name}/qmp",
+                    "-mon", "chardev=qmp,mode=control"]
+        command += ["-serial", f"pipe:{self.folder.name}/com1" if serial else "none", *extra]
+        for end in ("in", "out"):       # as QEMU sees them
+            os.mkfifo(f"{self.folder.name}/com1.{end}")
 
         self.log = open(f"{self.folder.name}/log", "wb")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
         Machine.running.append(self)
-        self.com1 = self._accept(sockets["com1"]) if serial else None
-        if serial:
-            threading.Thread(target=self._read_com1, daemon=True).start()
-        self.control = self._accept(sockets["qmp"])
-        self._read_qmp(TIMEOUT)         # the greeting
+        self.control = self._accept(qmp)
+        self._read_qmp(TIMEOUT)         # the greeting: QEMU has opened its ends of the pipes
         self.qmp("qmp_capabilities")
+        if serial:
+            self.to_com1 = open(f"{self.folder.name}/com1.in", "wb", buffering=0)
+            self.from_com1 = open(f"{self.folder.name}/com1.out", "rb", buffering=0)
+            threading.Thread(target=self._read_com1, daemon=True).start()
 
     def _listen(self, name):
         listener = socket.socket(socket.AF_UNIX)
@@ -106,9 +110,9 @@ class Machine(Console):
         self.process.kill()
         self.process.wait()
         self.reading.set()
-        for stream in (getattr(self, "com1", None), getattr(self, "control", None), self.log):
-            if stream:
-                stream.close()
+        for stream in ("to_com1", "control", "log"):    # the thread closes the other
+            if hasattr(self, stream):
+                getattr(self, stream).close()
         self.folder.cleanup()
 
     def __enter__(self):
@@ -120,17 +124,16 @@ class Machine(Console):
     # ---- COM1 ----
 
     def _read_com1(self):
-        while not self.ended:
-            self.reading.wait()
-            try:
-                data = self.com1.recv(65536)
-            except OSError:             # closed, or reset when QEMU ended
-                data = b""
-            self.feed(data)
+        with self.from_com1:
+            while not self.ended:
+                self.reading.wait()
+                self.feed(self.from_com1.read(65536))
 
     def send(self, text):
         """Sends text or bytes over COM1."""
-        self.com1.sendall(text if isinstance(text, bytes) else text.encode())
+        data = text if isinstance(text, bytes) else text.encode()
+        while data:
+            data = data[self.to_com1.write(data):]
 
     # ---- QMP ----
 
