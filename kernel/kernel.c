@@ -24,6 +24,7 @@
 #include <sched/thread.h>
 #include <selftest.h>
 #include <shell/shell.h>
+#include <usb/usb.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -159,6 +160,7 @@ static int start_devices_and_shell(void *arg)
     ps2_init();
     serial_start_input();
     pci_init();
+    usb_init();
     if (cmdline->selftest)
         selftest_run_and_leave();
     shell_run();

@@ -54,6 +54,7 @@ static inline uint32_t pci_function(pci_address_t address)
 #define PCI_COMMAND_IO               (1u << 0)
 #define PCI_COMMAND_MEMORY           (1u << 1)
 #define PCI_COMMAND_MASTER           (1u << 2)
+#define PCI_COMMAND_INTX_OFF         (1u << 10)
 #define PCI_STATUS_CAPABILITIES      (1u << 20) /* in the word PCI_COMMAND */
 
 #define PCI_HEADER_DEVICE            0

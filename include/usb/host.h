@@ -31,7 +31,7 @@ struct usb_setup {
 enum usb_status {
     USB_OK,
     USB_PENDING,   /* submitted and not ended yet */
-    USB_STALLED,   /* the endpoint refused; a control endpoint recovers by itself */
+    USB_STALLED,   /* the endpoint refused */
     USB_FAILED,    /* no answer, bad CRC, babble: the bus gave up */
     USB_CANCELLED, /* taken back, or the device is gone */
 };
@@ -120,7 +120,11 @@ struct usb_controller_ops {
     /* An interrupt endpoint of an addressed device. endpoint->host is the controller's to set. */
     bool (*endpoint_open)(struct usb_endpoint *endpoint);
     void (*endpoint_close)(struct usb_endpoint *endpoint);
-    /* After a stall: the core has cleared the halt at the device. */
+    /*
+     * After a stall or a failure, with nothing pending: the endpoint can be used again, its toggle
+     * is DATA0 (the core has cleared the halt at the device). Called for endpoint 0, too, where
+     * the device has nothing to clear; a controller that needs nothing there returns true.
+     */
     bool (*endpoint_reset)(struct usb_endpoint *endpoint);
 
     /* Starts a transfer; false: the controller cannot, nothing was started. Interrupts are off. */

@@ -4,15 +4,18 @@
  * A key typed ahead is kept: the serial ring and the key queue together hold more than 4096 bytes
  * from COM1. While the queue is full, bytes wait in the ring.
  *
- * All data is guarded by interrupts off.
+ * All data is guarded by interrupts off. A mutex besides holds keyboards in place while their LEDs
+ * are set, which may take long.
  */
 #include <drivers/input.h>
 #include <drivers/ansi_keys.h>
 #include <drivers/console.h>
 #include <drivers/timer.h>
 #include <drivers/power.h>
+#include <lib/string.h>
 #include <panic.h>
 #include <sched/sched.h>
+#include <sched/sync.h>
 #include <sched/thread.h>
 #include <x86/io.h>
 
@@ -20,6 +23,7 @@
 #define SERIAL_RING  8192u
 #define EVENT_RING   256u
 #define KEY_QUEUE    4096u
+#define REPORT_RING  256u
 
 #define SCROLL_LINES 12
 
@@ -31,7 +35,10 @@ static struct {
 } serial;
 
 static struct {
-    struct key_event events[EVENT_RING];
+    struct source_event {
+        struct key_event event;
+        uint8_t keyboard; /* its number */
+    } events[EVENT_RING];
     uint32_t head, tail;
 } events;
 
@@ -40,11 +47,19 @@ static struct {
     uint32_t head, tail;
 } queue;
 
+static struct {
+    struct input_report reports[REPORT_RING];
+    uint32_t head, tail;
+    bool on;
+    struct wait_queue waits;
+} watch = { .waits = { LIST_INITIALIZER(watch.waits.threads) } };
+
 static struct wait_queue decoder_waits = { LIST_INITIALIZER(decoder_waits.threads) };
 static struct wait_queue reader_waits = { LIST_INITIALIZER(reader_waits.threads) };
 static struct thread *foreground;
 static uint32_t lost;
 static struct keyboard_device *devices;
+static struct mutex devices_mutex = MUTEX_INITIALIZER(devices_mutex); /* and interrupts off */
 static bool leds_changed;
 
 static struct keyboard keyboard;
@@ -52,14 +67,47 @@ static struct ansi_decoder ansi;
 
 /* ---- Interrupt handlers' side ---- */
 
-void input_key_event(struct key_event event)
+static bool holds(const struct keyboard_device *device, uint8_t keycode)
+{
+    return device->down[keycode / 32] & 1u << keycode % 32;
+}
+
+static bool another_holds(const struct keyboard_device *device, uint8_t keycode)
+{
+    for (const struct keyboard_device *other = devices; other != NULL; other = other->next) {
+        if (other != device && holds(other, keycode))
+            return true;
+    }
+    return false;
+}
+
+/* A key that another keyboard holds stays down when it is released here. */
+void input_key_event(struct keyboard_device *device, struct key_event event)
 {
     uint32_t flags = interrupts_save();
-    if (events.head - events.tail < EVENT_RING)
-        events.events[events.head++ % EVENT_RING] = event;
+    uint32_t bit = 1u << event.keycode % 32;
+
+    if (event.pressed)
+        device->down[event.keycode / 32] |= bit;
+    else
+        device->down[event.keycode / 32] &= ~bit;
+    if (!event.pressed && another_holds(device, event.keycode))
+        ; /* nothing has changed */
+    else if (events.head - events.tail < EVENT_RING)
+        events.events[events.head++ % EVENT_RING] = (struct source_event){ event, device->number };
     else
         lost++;
     wait_queue_wake_all(&decoder_waits);
+    interrupts_restore(flags);
+}
+
+void input_release_keys(struct keyboard_device *device)
+{
+    uint32_t flags = interrupts_save();
+    for (uint32_t keycode = 0; keycode < 256; keycode++) {
+        if (holds(device, (uint8_t)keycode))
+            input_key_event(device, (struct key_event){ .keycode = (uint8_t)keycode });
+    }
     interrupts_restore(flags);
 }
 
@@ -135,11 +183,28 @@ static void enqueue(uint32_t key)
     interrupts_restore(flags);
 }
 
+/* A key that only shows while keys are watched. */
+static bool is_watched_only(uint32_t key)
+{
+    return key != KEY_CTRL('c') && key != KEY_SCROLL_UP && key != KEY_SCROLL_DOWN &&
+           key != KEY_REBOOT;
+}
+
+/* To whoever watches. A report that finds no room is dropped. */
+static void report(uint8_t from, struct key_event event, uint32_t key)
+{
+    uint32_t flags = interrupts_save();
+    if (watch.on && watch.head - watch.tail < REPORT_RING)
+        watch.reports[watch.head++ % REPORT_RING] = (struct input_report){ from, event, key };
+    wait_queue_wake_all(&watch.waits);
+    interrupts_restore(flags);
+}
+
 static void deliver(uint32_t key)
 {
+    if (key == KEY_NONE || (watch.on && is_watched_only(key)))
+        return;
     switch (key) {
-    case KEY_NONE:
-        break;
     case KEY_SCROLL_UP:
         console_scroll(SCROLL_LINES);
         break;
@@ -156,7 +221,7 @@ static void deliver(uint32_t key)
 enum source { SOURCE_NONE, SOURCE_EVENT, SOURCE_SERIAL };
 
 /* Takes the next event or byte. Keyboards go first: a person waits there. */
-static enum source take(struct key_event *event, uint8_t *byte)
+static enum source take(struct source_event *event, uint8_t *byte)
 {
     if (events.head != events.tail) {
         *event = events.events[events.tail++ % EVENT_RING];
@@ -178,8 +243,10 @@ static void update_leds(void)
         return;
     leds_changed = false;
     shown = leds;
+    mutex_lock(&devices_mutex);
     for (struct keyboard_device *device = devices; device != NULL; device = device->next)
-        device->set_leds(leds);
+        device->set_leds(device, leds);
+    mutex_unlock(&devices_mutex);
 }
 
 static uint32_t decode(struct key_event event)
@@ -192,7 +259,8 @@ static uint32_t decode(struct key_event event)
 
 static int input_thread(void *arg UNUSED)
 {
-    struct key_event event;
+    struct source_event event;
+    uint32_t key;
     uint8_t byte;
 
     for (;;) {
@@ -202,10 +270,16 @@ static int input_thread(void *arg UNUSED)
             wait_queue_wait(&decoder_waits, WAIT_UNINTERRUPTIBLE, 0);
         interrupts_restore(flags);
 
-        if (source == SOURCE_EVENT)
-            deliver(decode(event));
-        else if (source == SOURCE_SERIAL)
-            deliver(ansi_decode(&ansi, byte));
+        if (source == SOURCE_EVENT) {
+            key = decode(event.event);
+            report(event.keyboard, event.event, key);
+            deliver(key);
+        } else if (source == SOURCE_SERIAL) {
+            key = ansi_decode(&ansi, byte);
+            if (key != KEY_NONE)
+                report(0, (struct key_event){ .keycode = KC_NONE }, key);
+            deliver(key);
+        }
         update_leds();
     }
     return 0;
@@ -221,22 +295,59 @@ void input_init(void)
     thread_detach(thread);
 }
 
+/* ---- Keyboards ---- */
+
+static uint8_t free_number(void)
+{
+    uint8_t number = 1;
+
+    for (const struct keyboard_device *device = devices; device != NULL;) {
+        bool taken = device->number == number;
+        number += taken;
+        device = taken ? devices : device->next;
+    }
+    return number;
+}
+
 void input_register_keyboard(struct keyboard_device *device)
 {
+    mutex_lock(&devices_mutex);
     uint32_t flags = interrupts_save();
+    device->number = free_number();
     device->next = devices;
     devices = device;
     leds_changed = true;
     wait_queue_wake_all(&decoder_waits);
     interrupts_restore(flags);
+    mutex_unlock(&devices_mutex);
 }
 
-const struct keyboard_device *input_keyboard(uint32_t index)
+void input_unregister_keyboard(struct keyboard_device *device)
 {
+    mutex_lock(&devices_mutex);
+    uint32_t flags = interrupts_save();
+    input_release_keys(device);
+    struct keyboard_device **link = &devices;
+    while (*link != device)
+        link = &(*link)->next;
+    *link = device->next;
+    interrupts_restore(flags);
+    mutex_unlock(&devices_mutex);
+}
+
+bool input_keyboard(uint32_t index, struct keyboard_info *info)
+{
+    uint32_t flags = interrupts_save();
     const struct keyboard_device *device = devices;
     while (device != NULL && index-- > 0)
         device = device->next;
-    return device;
+    if (device != NULL) {
+        info->name = device->name;
+        info->number = device->number;
+        strcopy(info->place, device->place != NULL ? device->place : "", sizeof(info->place));
+    }
+    interrupts_restore(flags);
+    return device != NULL;
 }
 
 /* ---- The shell's side ---- */
@@ -277,6 +388,28 @@ void input_set_foreground(struct thread *thread)
     if (thread != NULL && take_typed_interrupt())
         thread_interrupt(thread);
     interrupts_restore(flags);
+}
+
+void input_watch(bool on)
+{
+    uint32_t flags = interrupts_save();
+    watch.on = on;
+    watch.head = watch.tail = 0;
+    interrupts_restore(flags);
+}
+
+bool input_watch_next(struct input_report *next, uint32_t timeout_ms)
+{
+    bool waited = true;
+
+    uint32_t flags = interrupts_save();
+    while (watch.head == watch.tail && waited)
+        waited = wait_queue_wait(&watch.waits, WAIT_INTERRUPTIBLE, timeout_ms);
+    bool found = watch.head != watch.tail;
+    if (found)
+        *next = watch.reports[watch.tail++ % REPORT_RING];
+    interrupts_restore(flags);
+    return found;
 }
 
 bool input_set_keymap(const char *name)

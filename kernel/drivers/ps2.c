@@ -55,6 +55,9 @@
 #define MAX_STALE_BYTES         256u
 
 static struct scancode_decoder decoder;
+static void set_leds(struct keyboard_device *keyboard, uint8_t leds);
+
+static struct keyboard_device device = { .name = "PS/2", .set_leds = set_leds };
 static volatile uint8_t answer; /* the keyboard's last ACK or RESEND; 0: none since asked */
 static volatile bool asked;
 
@@ -185,7 +188,7 @@ static void interrupt(void)
         return;
     }
     if (scancode_decode(&decoder, byte, &event))
-        input_key_event(event);
+        input_key_event(&device, event);
 }
 
 /* Sends one byte of a keyboard command, again if asked to; its answer comes by interrupt. */
@@ -204,14 +207,12 @@ static bool tell(uint8_t byte)
     return answer == KEYBOARD_ACK;
 }
 
-static void set_leds(uint8_t leds)
+static void set_leds(struct keyboard_device *keyboard UNUSED, uint8_t leds)
 {
     /* A keyboard that waits for the LEDs' byte types nothing: let it go on if this goes wrong. */
     if (!tell(KEYBOARD_SET_LEDS) || !tell(leds))
         (void)tell(KEYBOARD_ENABLE_SCAN);
 }
-
-static struct keyboard_device device = { .name = "PS/2", .set_leds = set_leds };
 
 void ps2_init(void)
 {

@@ -125,13 +125,16 @@ static void report_screen(struct report *report)
 
 static void report_keyboards(struct report *report)
 {
-    const struct keyboard_device *keyboard;
+    struct keyboard_info info;
+    uint32_t count = 0;
 
     report_line(report, "keyboards");
-    if (input_keyboard(0) == NULL)
+    while (input_keyboard(count, &info)) {
+        report_item(report, "%s%s%s", info.name, info.place[0] != '\0' ? " on " : "", info.place);
+        count++;
+    }
+    if (count == 0)
         report_item(report, "none");
-    for (uint32_t i = 0; (keyboard = input_keyboard(i)) != NULL; i++)
-        report_item(report, "%s", keyboard->name);
     report_item(report, "layout %s", input_keymap());
 }
 
