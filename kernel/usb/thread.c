@@ -117,6 +117,7 @@ static void poll(void *arg UNUSED)
 /* In an order that matters: EHCI decides what its companions get. */
 static void start_controllers(void)
 {
+    xhci_start();
 }
 
 static void wait_for_step(uint32_t ms)
