@@ -118,6 +118,7 @@ static void poll(void *arg UNUSED)
 static void start_controllers(void)
 {
     xhci_start();
+    uhci_start();
 }
 
 static void wait_for_step(uint32_t ms)
