@@ -109,7 +109,8 @@ PURE := \
 	$(addprefix kernel/mem/,frames.c memmap.c paging.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
-	$(addprefix kernel/usb/,core.c descriptor.c hid.c hub.c keyboard.c ohci.c ohci_ring.c \
+	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \
+		ehci_queue.c ehci_schedule.c hid.c hub.c keyboard.c ohci.c ohci_ring.c \
 		periodic.c pool.c uhci_td.c xhci.c xhci_context.c xhci_device.c xhci_ports.c \
 		xhci_ring.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \

@@ -118,6 +118,7 @@ static void poll(void *arg UNUSED)
 static void start_controllers(void)
 {
     xhci_start();
+    ehci_start();
     ohci_start();
     uhci_start();
 }
