@@ -7,9 +7,13 @@
 # What building, run, test, debug and bench need on Debian. Not gcc-multilib: it would remove the
 # cross compiler; gcc-N-multilib gets along with it.
 PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmocka-dev:i386 \
-	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin \
-	xorriso mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
-	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux zbar-tools
+	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso \
+	mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
+	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux zbar-tools \
+	bochs bochs-x bochsbios vgabios xvfb xdotool
+# npm comes with other packages of node than Debian's too.
+PACKAGES += $(if $(shell command -v npm),,nodejs npm)
+NPM_PACKAGES := v86@0.5.462
 TOOLCHAIN_PACKAGES := gcc g++ make patch binutils-source gcc-12-source libgmp-dev libmpfr-dev \
 	libmpc-dev flex bison texinfo xz-utils
 
@@ -274,8 +278,21 @@ host-tests: $(HOST_TESTS)
 # Both end with a line "N passed, N failed".
 test: iso host-tests
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
-test-all: iso host-tests
+test-all: iso host-tests $B/npm/installed
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(HOST_TESTS)
+
+# Screen and keyboard on every machine: prints the table of docs/hardware.md.
+.PHONY: test-matrix
+test-matrix: iso $B/npm/installed
+	@RONINOS_BUILD=$B $(PYTHON) tests/boot/matrix.py $(if $(WRITE),--write)
+
+# Emulators that come from npm.
+$B/npm/installed: Makefile
+	@mkdir -p $(@D)
+	@echo "  NPM     $(NPM_PACKAGES)"
+	@npm install --prefix $(@D) --no-audit --no-fund --loglevel=error $(NPM_PACKAGES) > $(@D)/log 2>&1 || \
+		{ cat $(@D)/log >&2; exit 1; }
+	@touch $@
 
 .PHONY: bench
 bench: $(B)/bench/memory
@@ -312,6 +329,7 @@ help:
 	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
 	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
+	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables"
 	@echo "make deps         installs the Debian packages that all of this needs (as root)"
