@@ -45,7 +45,10 @@ bool counter_counts(const struct counter *counter);
 /* The ACPI power management timer. Source: ACPI Specification 6.4, "Power Management Timer". */
 const struct counter *pm_timer_counter(void);
 
-/* The HPET's main counter, which is started where firmware has not. */
+/* Finds the HPET, and gives lines 0 and 8 back where firmware has put it in the PIT's place. */
+void hpet_init(void);
+
+/* Its main counter, which is started where firmware has not. After hpet_init(). */
 const struct counter *hpet_counter(void);
 
 /* The time stamp counter, where CPUID says its frequency or the real-time clock can measure it. */

@@ -20,9 +20,9 @@ struct acpi_madt;
 typedef void irq_handler(void);
 
 /*
- * Remaps and masks the PIC, and silences the local APIC where there is one. Interrupts stay off
- * until the caller turns them on. madt: what the tables say of APICs, kept and used by
- * irq_set_route(); NULL: nothing. Needs windows.
+ * Remaps and masks the PIC, and silences the local and I/O APICs where there are any. Interrupts
+ * stay off until the caller turns them on. madt: what the tables say of APICs; NULL: nothing. Needs
+ * windows.
  */
 void irq_init(const struct acpi_madt *madt);
 
@@ -35,7 +35,7 @@ enum irq_route {
 
 /*
  * Sends them another way, before any line has a handler. False where the machine has not what it
- * takes. Needs windows; interrupts off.
+ * takes. Interrupts off.
  */
 bool irq_set_route(enum irq_route route);
 

@@ -29,6 +29,9 @@ void lapic_set_lint0(bool pic);
 /* Whether a vector waits to be served. */
 bool lapic_pending(uint32_t vector);
 
+/* Whether a vector is being served: it came from here, and nobody has ended it yet. */
+bool lapic_in_service(uint32_t vector);
+
 /* Ends the interrupt that is being served. */
 void lapic_acknowledge(void);
 

@@ -21,8 +21,11 @@
 #include <x86/io.h>
 #include <x86/irq.h>
 
-/* A way that brings no tick in this time brings none: 25 are due, and an emulator may be late. */
-#define FIRST_TICK_MS 250u
+/* A way that brings no ticks in this time brings none: 25 are due, and an emulator may be late. */
+#define FIRST_TICKS_MS 250u
+
+/* One may have been pending since before the kernel: it proves nothing. */
+#define FIRST_TICKS    2u
 
 static const struct counter *counter; /* NULL: nothing counts */
 static const char *tick_name;         /* NULL: nothing ticks */
@@ -211,13 +214,15 @@ static const struct way {
     { "LAPIC timer", IRQ_LAPIC_TIMER, lapic_timer },
 };
 
-static bool tick_comes(void)
+static bool ticks_come(void)
 {
+    uint64_t wanted_ms = timer_uptime_ms() + FIRST_TICKS * TIMER_TICK_MS;
+
     interrupts_enable();
-    for (uint32_t ms = 0; ms < FIRST_TICK_MS && timer_uptime_ms() == 0; ms++)
+    for (uint32_t ms = 0; ms < FIRST_TICKS_MS && timer_uptime_ms() < wanted_ms; ms++)
         timer_busy_wait_us(1000);
     interrupts_disable();
-    return ticks != 0;
+    return timer_uptime_ms() >= wanted_ms;
 }
 
 static bool try_way(const struct way *way)
@@ -226,7 +231,7 @@ static bool try_way(const struct way *way)
         return false;
     tick_line = way->line;
     irq_register(way->line, tick, "timer");
-    if (tick_comes())
+    if (ticks_come())
         return true;
     irq_unregister(way->line);
     return false;
@@ -251,6 +256,7 @@ static void report(void)
 
 void timer_start(void)
 {
+    hpet_init();
     for (uint32_t i = 0; i < ARRAY_SIZE(ways) && tick_name == NULL; i++) {
         if (try_way(&ways[i]))
             tick_name = ways[i].name;

@@ -17,6 +17,8 @@
 
 #define ENTRY_DELIVERY   (7u << 8)
 #define ENTRY_SMI        (2u << 8)
+#define ENTRY_NMI        (4u << 8)
+#define ENTRY_EXTINT     (7u << 8)
 #define ENTRY_ACTIVE_LOW (1u << 13)
 #define ENTRY_LEVEL      (1u << 15)
 #define ENTRY_MASKED     (1u << 16)
@@ -43,12 +45,18 @@ static void write_register(const struct ioapic *ioapic, uint32_t number, uint32_
     ioapic->registers[DATA] = value;
 }
 
-/* Firmware's own interrupts stay. */
+/* SMIs and NMIs are firmware's own business, and ExtINT is a way in that the PIC may have. */
+static bool is_left_alone(uint32_t entry)
+{
+    uint32_t delivery = entry & ENTRY_DELIVERY;
+    return delivery == ENTRY_SMI || delivery == ENTRY_NMI || delivery == ENTRY_EXTINT;
+}
+
 static void mask_all(const struct ioapic *ioapic)
 {
     for (uint32_t i = 0; i < ioapic->end - ioapic->first; i++) {
         uint32_t entry = read_register(ioapic, ENTRIES + 2 * i);
-        if ((entry & ENTRY_DELIVERY) != ENTRY_SMI)
+        if (!is_left_alone(entry))
             write_register(ioapic, ENTRIES + 2 * i, entry | ENTRY_MASKED);
     }
 }
@@ -58,7 +66,7 @@ static bool has_input(const struct ioapic *ioapic, uint32_t input)
     return input >= ioapic->first && input < ioapic->end;
 }
 
-/* Finds out which inputs it has. False where it serves no ISA line, or is not there at all. */
+/* Finds out which inputs it has. False where it is not there at all. */
 static bool identify(struct ioapic *ioapic, uint32_t first_input)
 {
     uint32_t version = read_register(ioapic, VERSION);
@@ -67,6 +75,11 @@ static bool identify(struct ioapic *ioapic, uint32_t first_input)
         return false;
     ioapic->first = first_input;
     ioapic->end = first_input + (version >> 16 & 0xff) + 1;
+    return true;
+}
+
+static bool serves_isa(const struct ioapic *ioapic)
+{
     for (uint32_t line = 0; line < ACPI_ISA_LINES; line++) {
         if (has_input(ioapic, routes[line].input))
             return true;
@@ -81,25 +94,24 @@ static void add(const struct acpi_ioapic *described)
     ioapic->registers = map_window(described->address, SIZE, WINDOW_DEVICE);
     if (ioapic->registers == NULL)
         return;
-    if (!identify(ioapic, described->first_input)) {
+    bool there = identify(ioapic, described->first_input);
+    if (there)
+        mask_all(ioapic);
+    if (there && serves_isa(ioapic))
+        ioapic_count++;
+    else
         unmap_window((const void *)ioapic->registers);
-        return;
-    }
-    mask_all(ioapic);
-    ioapic_count++;
 }
 
 bool ioapic_init(const struct acpi_madt *madt, uint32_t vector_base, uint32_t destination)
 {
-    if (ioapic_count != 0)
-        return true;
     base = vector_base;
     cpu_id = destination;
     for (uint32_t line = 0; line < ACPI_ISA_LINES; line++)
         routes[line] = madt->isa[line];
     for (uint32_t i = 0; i < madt->ioapic_count; i++)
         add(&madt->ioapics[i]);
-    return ioapic_count != 0;
+    return ioapic_count != 0 && destination <= IOAPIC_DESTINATION_MAX;
 }
 
 /* Writes the entry of the input that a line has. */

@@ -8,10 +8,13 @@
 
 #include <drivers/acpi_tables.h>
 
+#define IOAPIC_DESTINATION_MAX 254u /* 255 is all CPUs */
+
 /*
- * Maps those that serve ISA lines by what the table says, and masks their inputs. The lines will
- * arrive at vectors from `vector_base` on, at the CPU whose local APIC is `destination`. Again, it
- * only answers. False, and nothing mapped, where there is none that can be reached.
+ * Masks the inputs of all that the table names, but for firmware's own and the PIC's, and keeps
+ * those mapped that serve ISA lines. The lines will arrive at vectors from `vector_base` on, at the
+ * CPU whose local APIC is `destination`. Called once. False, and nothing mapped, where none serves
+ * an ISA line or that CPU is out of their reach.
  */
 bool ioapic_init(const struct acpi_madt *madt, uint32_t vector_base, uint32_t destination);
 

@@ -63,8 +63,7 @@ static const struct controller lapic = { "LAPIC",          leave_timer,    leave
                                          pending_at_lapic, never_spurious, acknowledge_at_lapic };
 
 static const struct controller *isa = &pic;
-static const struct acpi_madt *tables; /* NULL: none */
-static bool has_lapic;
+static bool has_lapic, has_ioapic;
 
 static const struct controller *controller_of(uint32_t line)
 {
@@ -73,14 +72,14 @@ static const struct controller *controller_of(uint32_t line)
 
 void irq_init(const struct acpi_madt *madt)
 {
-    tables = madt;
     has_lapic = lapic_init(madt != NULL ? madt->lapic_address : 0);
+    has_ioapic = has_lapic && madt != NULL && ioapic_init(madt, VECTOR_IRQ_BASE, lapic_id());
     pic_init(VECTOR_IRQ_BASE);
 }
 
 static bool route_by_ioapic(void)
 {
-    if (!has_lapic || tables == NULL || !ioapic_init(tables, VECTOR_IRQ_BASE, lapic_id()))
+    if (!has_ioapic)
         return false;
     lapic_enable();
     lapic_set_lint0(false);
@@ -169,8 +168,21 @@ uint32_t irq_unexpected(void)
     return unexpected;
 }
 
-void irq_count_unexpected(void)
+/*
+ * Firmware's own interrupts may come at any vector: one was pending when the kernel took over, or a
+ * device was left to send messages. The local APIC holds up all below it until it is ended.
+ */
+static bool end_stray(uint32_t vector)
 {
+    if (!has_lapic || !lapic_in_service(vector))
+        return false;
+    lapic_acknowledge();
+    return true;
+}
+
+void irq_unexpected_vector(uint32_t vector)
+{
+    end_stray(vector);
     unexpected++;
 }
 
@@ -178,6 +190,11 @@ void irq_dispatch(uint32_t line)
 {
     const struct controller *controller = controller_of(line);
 
+    /* The PIC's never show there. */
+    if (controller == &pic && end_stray(VECTOR_IRQ_BASE + line)) {
+        unexpected++;
+        return;
+    }
     if (controller->spurious(line)) {
         lines[line].info.spurious++;
         return;

@@ -9,7 +9,7 @@
 /* Runs a line's handlers, acknowledges it at its controller, then lets the scheduler preempt. */
 void irq_dispatch(uint32_t line);
 
-/* Counts a vector that nothing is known to raise. */
-void irq_count_unexpected(void);
+/* A vector that is no line's: counted, and ended where it came from the local APIC. */
+void irq_unexpected_vector(uint32_t vector);
 
 #endif

@@ -23,7 +23,8 @@
 #define TASK_PRIORITY     0x080u
 #define END_OF_INTERRUPT  0x0b0u
 #define SPURIOUS          0x0f0u
-#define REQUESTS          0x200u /* 32 vectors every 16 bytes */
+#define IN_SERVICE        0x100u /* 32 vectors every 16 bytes */
+#define REQUESTS          0x200u /* likewise */
 #define LVT_TIMER         0x320u
 #define LVT_LINT0         0x350u
 #define TIMER_INITIAL     0x380u
@@ -40,6 +41,7 @@
 #define FAMILY_WITH_MSR   6u    /* a Pentium has its APIC where all have it, and no such MSR */
 
 static volatile uint32_t *registers; /* NULL in x2APIC mode */
+
 static uint32_t read_register(uint32_t offset)
 {
     return registers != NULL ? registers[offset / 4]
@@ -99,9 +101,19 @@ void lapic_set_lint0(bool pic)
     write_register(LVT_LINT0, pic ? LVT_EXTINT : LVT_EXTINT | LVT_MASKED);
 }
 
+static bool read_vector_bit(uint32_t offset, uint32_t vector)
+{
+    return read_register(offset + vector / 32 * 16) & 1u << vector % 32;
+}
+
 bool lapic_pending(uint32_t vector)
 {
-    return read_register(REQUESTS + vector / 32 * 16) & 1u << vector % 32;
+    return read_vector_bit(REQUESTS, vector);
+}
+
+bool lapic_in_service(uint32_t vector)
+{
+    return read_vector_bit(IN_SERVICE, vector);
 }
 
 void lapic_acknowledge(void)

@@ -101,7 +101,7 @@ void trap_dispatch(struct regs *regs)
     if (regs->vector < VECTOR_IRQ_BASE + IRQ_LINES)
         irq_dispatch(regs->vector - VECTOR_IRQ_BASE);
     else
-        irq_count_unexpected();
+        irq_unexpected_vector(regs->vector);
 }
 
 void trap_double_fault(void)

@@ -1,7 +1,8 @@
 """What ticks, what measures, and by which way interrupts come.
 
 Under -icount a machine's time passes by the instructions that it runs, whatever the host does: the
-TSC then is an exact clock of nanoseconds that the kernel's own waits are compared with.
+TSC then is an exact clock of nanoseconds that the kernel's own waits are compared with. The screen
+is left alone there: its thread would run in the midst of a wait, and make it longer.
 """
 import re
 import subprocess
@@ -13,6 +14,7 @@ from acpi import Firmware, fadt, hpet, ioapic, madt, override, s5, table
 
 DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 PASSED = 1
+SERIAL = "console=serial"
 CYCLES_PER_MS = 1000000     # the virtual TSC counts nanoseconds
 
 
@@ -132,7 +134,7 @@ def assert_time_is_right(machine):
     pytest.param("pit=off", {"firmware": "uefi"}, PM_TIMER, marks=pytest.mark.full, id="UEFI"),
 ])
 def test_waits_and_ticks_are_right(start, word, options, what):
-    machine, line = start_with(start, word, {**options, "extra": icount()})
+    machine, line = start_with(start, f"{SERIAL} {word}", {**options, "extra": icount()})
     assert line.endswith("timer: {}, clock: {}".format(*what))
     assert_time_is_right(machine)
 
@@ -141,8 +143,8 @@ def test_waits_and_ticks_are_right(start, word, options, what):
 def test_waits_are_right_by_the_hpet(start, tmp_path):
     """Tables that name it and no PM timer."""
     tables = Firmware(tmp_path).options(fadt(), table(b"DSDT", s5(0, 0)), [madt(), hpet()])
-    machine, line = start_with(start, "pit=off", {"machine": "q35,acpi=off",
-                                                  "extra": tables + icount()})
+    machine, line = start_with(start, f"{SERIAL} pit=off", {"machine": "q35,acpi=off",
+                                                            "extra": tables + icount()})
     assert line == said("PIC", LAPIC, "HPET")
     assert_time_is_right(machine)
 
@@ -150,7 +152,8 @@ def test_waits_are_right_by_the_hpet(start, tmp_path):
 @pytest.mark.full
 def test_waits_are_right_by_the_real_time_clock(start):
     """No table names a clock: the real-time clock's second measures the TSC."""
-    machine, line = start_with(start, "pit=off", {"machine": "pc,acpi=off", "extra": icount(4)})
+    machine, line = start_with(start, f"{SERIAL} pit=off", {"machine": "pc,acpi=off",
+                                                            "extra": icount(4)})
     assert line == said("PIC", LAPIC, "TSC")
     assert_time_is_right(machine)
 
@@ -190,30 +193,88 @@ def test_hostile_tables_are_survived(start, tmp_path, entries):
     assert machine.command("sleep 0.05") == []
 
 
+def monitor(machine, command):
+    return machine.qmp("human-monitor-command", **{"command-line": command})
+
+
 def local_apic(machine):
-    return machine.qmp("human-monitor-command", **{"command-line": "info lapic"})
+    return monitor(machine, "info lapic")
 
 
+def start_after_stores(start, folder, stores, **options):
+    """A machine whose kernel finds these words in registers: {address: value}, stored in order.
+
+    The CPU itself stores them, made to by a debugger: only so do they reach its own local APIC.
+    """
+    server = folder / "gdb"
+    extra = ["-S", "-gdb", f"unix:{server},server=on,wait=off", *options.pop("extra", [])]
+    machine = start(options.pop("image", None), extra=extra, **options)
+    code = b"".join(b"\xc7\x05" + address.to_bytes(4, "little") + value.to_bytes(4, "little")
+                    for address, value in stores)
+    (folder / "code").write_bytes(code)
+    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
+                    "-ex", "set architecture i386", "-ex", f"target remote {server}",
+                    "-ex", "hbreak *start", "-ex", "continue", "-ex", "set $there = $eip",
+                    "-ex", f"restore {folder / 'code'} binary {CODE}", "-ex", f"set $eip = {CODE}",
+                    "-ex", f"stepi {len(stores)}", "-ex", "set $eip = $there",
+                    "-ex", "delete", "-ex", "detach"],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+    return machine
+
+
+CODE = 0x600                                    # RAM that neither GRUB nor the kernel needs
 LINT0, MASKED_EXTINT = 0xfee00350, 0x10700
+REQUEST, TO_ITSELF = 0xfee00300, 0x44000        # the local APIC's interrupt command
+SELECT, DATA = 0xfec00000, 0xfec00010           # the I/O APIC's registers; entries from 0x10 on
+EXTINT, LEVEL = 7 << 8, 1 << 15
+HPET_CONFIGURATION, HPET_TIMER_0, HPET_COMPARATOR_0 = 0xfed00010, 0xfed00100, 0xfed00108
+HPET_ON, HPET_LEGACY = 1, 2
 
 
 @pytest.mark.quick
 def test_masked_lint0_is_opened(start, tmp_path):
-    """As some UEFI firmware leaves it: the CPU itself writes it, made to by a debugger."""
-    server = tmp_path / "gdb"
-    machine = start(extra=["-S", "-gdb", f"unix:{server},server=on,wait=off"])
-    store = b"\xc7\x05" + LINT0.to_bytes(4, "little") + MASKED_EXTINT.to_bytes(4, "little")
-    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
-                    "-ex", "set architecture i386", "-ex", f"target remote {server}",
-                    "-ex", "hbreak *start", "-ex", "continue", "-ex", "set $there = $eip",
-                    *[word for i, byte in enumerate(store)
-                      for word in ("-ex", f"set *(char *){0x600 + i} = {byte}")],
-                    "-ex", "set $eip = 0x600", "-ex", "stepi", "-ex", "set $eip = $there",
-                    "-ex", "delete", "-ex", "detach"],
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+    """As some UEFI firmware leaves it."""
+    machine = start_after_stores(start, tmp_path, [(LINT0, MASKED_EXTINT)])
     assert timer_line(machine.prompt()) == said("PIC", *PIT)
     assert re.search(r"LVT0\s+0x00000700", local_apic(machine))
     assert_keyboard_and_com1(machine)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("word, what", [("", ("PIC", *PIT)), ("pit=off", ("I/O APIC", *PM_TIMER))],
+                         ids=["PIC", "IOAPIC"])
+def test_interrupts_left_pending_are_ended(start, tmp_path, word, what):
+    """One that is never ended would hold up all below it: lines 0 and 1, the LAPIC's timer."""
+    stores = [(REQUEST, TO_ITSELF | vector) for vector in (0x20, 0x24, 0x60, 0xf0)]
+    machine = start_after_stores(start, tmp_path, stores, machine="q35",
+                                 image=images.make_image(word) if word else None)
+    assert timer_line(machine.prompt()) == said(*what)
+    assert_keyboard_and_com1(machine)
+    assert not re.search(r"ISR\s+\d", local_apic(machine))
+
+
+@pytest.mark.quick
+def test_entries_left_open_are_masked(start, tmp_path):
+    """Firmware's vectors for the PIT's input, and COM1's, level triggered. The PIC's way stays."""
+    entries = ((0x10, EXTINT), (0x14, 0x55), (0x18, LEVEL | 0x66))
+    stores = [store for entry in entries for store in zip((SELECT, DATA), entry)]
+    machine = start_after_stores(start, tmp_path, stores, machine="q35")
+    assert timer_line(machine.prompt()) == said("PIC", *PIT)
+    assert_keyboard_and_com1(machine)
+    pins = dict(re.findall(r"pin (\d+) +(.*)", monitor(machine, "info pic")))
+    assert [pin for pin, entry in pins.items() if "masked" not in entry] == ["0"]
+
+
+@pytest.mark.quick
+def test_line_0_is_taken_back_from_the_hpet(start, tmp_path):
+    """Left in the PIT's place, ticking at a rate of its own: 1 kHz."""
+    timer_0 = 1 << 2 | 1 << 3 | 1 << 6          # interrupts, periodic, comparator follows
+    stores = [(HPET_CONFIGURATION, HPET_ON | HPET_LEGACY), (HPET_TIMER_0, timer_0),
+              (HPET_COMPARATOR_0, 100000)]
+    machine = start_after_stores(start, tmp_path, stores, machine="q35", extra=icount(),
+                                 image=images.make_image(SERIAL))
+    assert timer_line(machine.prompt()) == said("PIC", *PIT)
+    assert_time_is_right(machine)
 
 
 @pytest.mark.full
