@@ -7,8 +7,9 @@
 #include <types.h>
 
 /*
- * What `read` counts in a second, found in one to two seconds; 0 where the clock stands still,
- * after 20 s at most. Interrupts off.
+ * What `read`, a CPU's clock, counts in a second, found in one to two seconds. 0 where the
+ * real-time clock stands still: at once if it says so, else after 3 s on a CPU of 2 GHz, longer on
+ * slower ones. Interrupts off.
  */
 uint64_t rtc_measure_hz(uint64_t (*read)(void));
 

@@ -201,22 +201,33 @@ def local_apic(machine):
     return monitor(machine, "info lapic")
 
 
-def start_after_stores(start, folder, stores, **options):
-    """A machine whose kernel finds these words in registers: {address: value}, stored in order.
+def store(address, value):
+    """The instruction that writes a word to memory."""
+    return [b"\xc7\x05" + address.to_bytes(4, "little") + value.to_bytes(4, "little")]
 
-    The CPU itself stores them, made to by a debugger: only so do they reach its own local APIC.
+
+def out(port, value):
+    """Those that write a byte to a port."""
+    return [bytes([0xb0, value]), bytes([0xe6, port])]
+
+
+def start_after(start, folder, *groups, **options):
+    """A machine whose CPU runs instructions, made to by a debugger, before the kernel's first.
+
+    Only the CPU itself reaches its local APIC.
     """
     server = folder / "gdb"
     extra = ["-S", "-gdb", f"unix:{server},server=on,wait=off", *options.pop("extra", [])]
     machine = start(options.pop("image", None), extra=extra, **options)
-    code = b"".join(b"\xc7\x05" + address.to_bytes(4, "little") + value.to_bytes(4, "little")
-                    for address, value in stores)
-    (folder / "code").write_bytes(code)
+    instructions = sum(groups, [])
+    (folder / "code").write_bytes(b"".join(instructions))
     subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
                     "-ex", "set architecture i386", "-ex", f"target remote {server}",
-                    "-ex", "hbreak *start", "-ex", "continue", "-ex", "set $there = $eip",
+                    "-ex", "hbreak *start", "-ex", "continue",
+                    "-ex", "set $there = $eip", "-ex", "set $magic = $eax",
                     "-ex", f"restore {folder / 'code'} binary {CODE}", "-ex", f"set $eip = {CODE}",
-                    "-ex", f"stepi {len(stores)}", "-ex", "set $eip = $there",
+                    "-ex", f"stepi {len(instructions)}",
+                    "-ex", "set $eax = $magic", "-ex", "set $eip = $there",
                     "-ex", "delete", "-ex", "detach"],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
     return machine
@@ -234,7 +245,7 @@ HPET_ON, HPET_LEGACY = 1, 2
 @pytest.mark.quick
 def test_masked_lint0_is_opened(start, tmp_path):
     """As some UEFI firmware leaves it."""
-    machine = start_after_stores(start, tmp_path, [(LINT0, MASKED_EXTINT)])
+    machine = start_after(start, tmp_path, store(LINT0, MASKED_EXTINT))
     assert timer_line(machine.prompt()) == said("PIC", *PIT)
     assert re.search(r"LVT0\s+0x00000700", local_apic(machine))
     assert_keyboard_and_com1(machine)
@@ -245,9 +256,9 @@ def test_masked_lint0_is_opened(start, tmp_path):
                          ids=["PIC", "IOAPIC"])
 def test_interrupts_left_pending_are_ended(start, tmp_path, word, what):
     """One that is never ended would hold up all below it: lines 0 and 1, the LAPIC's timer."""
-    stores = [(REQUEST, TO_ITSELF | vector) for vector in (0x20, 0x24, 0x60, 0xf0)]
-    machine = start_after_stores(start, tmp_path, stores, machine="q35",
-                                 image=images.make_image(word) if word else None)
+    requests = [store(REQUEST, TO_ITSELF | vector) for vector in (0x20, 0x24, 0x60, 0xf0)]
+    machine = start_after(start, tmp_path, *requests, machine="q35",
+                          image=images.make_image(word) if word else None)
     assert timer_line(machine.prompt()) == said(*what)
     assert_keyboard_and_com1(machine)
     assert not re.search(r"ISR\s+\d", local_apic(machine))
@@ -256,9 +267,9 @@ def test_interrupts_left_pending_are_ended(start, tmp_path, word, what):
 @pytest.mark.quick
 def test_entries_left_open_are_masked(start, tmp_path):
     """Firmware's vectors for the PIT's input, and COM1's, level triggered. The PIC's way stays."""
-    entries = ((0x10, EXTINT), (0x14, 0x55), (0x18, LEVEL | 0x66))
-    stores = [store for entry in entries for store in zip((SELECT, DATA), entry)]
-    machine = start_after_stores(start, tmp_path, stores, machine="q35")
+    entries = [store(SELECT, number) + store(DATA, value)
+               for number, value in ((0x10, EXTINT), (0x14, 0x55), (0x18, LEVEL | 0x66))]
+    machine = start_after(start, tmp_path, *entries, machine="q35")
     assert timer_line(machine.prompt()) == said("PIC", *PIT)
     assert_keyboard_and_com1(machine)
     pins = dict(re.findall(r"pin (\d+) +(.*)", monitor(machine, "info pic")))
@@ -269,12 +280,21 @@ def test_entries_left_open_are_masked(start, tmp_path):
 def test_line_0_is_taken_back_from_the_hpet(start, tmp_path):
     """Left in the PIT's place, ticking at a rate of its own: 1 kHz."""
     timer_0 = 1 << 2 | 1 << 3 | 1 << 6          # interrupts, periodic, comparator follows
-    stores = [(HPET_CONFIGURATION, HPET_ON | HPET_LEGACY), (HPET_TIMER_0, timer_0),
-              (HPET_COMPARATOR_0, 100000)]
-    machine = start_after_stores(start, tmp_path, stores, machine="q35", extra=icount(),
-                                 image=images.make_image(SERIAL))
+    machine = start_after(start, tmp_path, store(HPET_CONFIGURATION, HPET_ON | HPET_LEGACY),
+                          store(HPET_TIMER_0, timer_0), store(HPET_COMPARATOR_0, 100000),
+                          machine="q35", extra=icount(), image=images.make_image(SERIAL))
     assert timer_line(machine.prompt()) == said("PIC", *PIT)
     assert_time_is_right(machine)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("register, value", [(0x0a, 0x66), (0x0b, 0x82)], ids=["divider", "held"])
+def test_a_real_time_clock_that_stands_is_not_waited_for(start, tmp_path, register, value):
+    """Nothing else says how fast the TSC is."""
+    machine = start_after(start, tmp_path, out(0x70, register), out(0x71, value),
+                          machine="pc,acpi=off", image=images.make_image("pit=off"))
+    assert timer_line(machine.prompt()) == ("interrupts: PIC, timer: nothing ticks, "
+                                            "clock: nothing counts")
 
 
 @pytest.mark.full
