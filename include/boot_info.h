@@ -34,6 +34,13 @@ struct memmap_source boot_info_regions(void);
  */
 bool boot_info_next_module(struct multiboot2_walk *walk, struct multiboot2_module *module);
 
+/*
+ * Why a framebuffer is not to be believed, in words, or NULL. Its measures may be impossible; or
+ * it lies over the kernel, the block, a module or low memory other than VGA's, or over more than
+ * half of the RAM. One that is believed and lies in RAM has to be reserved.
+ */
+const char *boot_info_framebuffer_fault(const struct multiboot2_framebuffer *fb);
+
 /* In words how the walks over regions and modules ended when a tag was broken; else NULL. */
 const char *boot_info_complaint(void);
 

@@ -112,6 +112,17 @@ enum multiboot2_firmware multiboot2_firmware(const struct multiboot2 *mb);
 /* Whether there is a framebuffer tag; if so, what it says. */
 bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_framebuffer *fb);
 
+/* More bytes are not believed: a screen of 16384 x 8192 pixels has as many. */
+#define MULTIBOOT2_FRAMEBUFFER_MAX (512u * MIB)
+
+/*
+ * The bytes of a framebuffer, [*start, *end). False when its measures make no sense: nothing in
+ * it, rows longer than their pitch, more than MULTIBOOT2_FRAMEBUFFER_MAX, the address 0 or one
+ * that wraps.
+ */
+bool multiboot2_framebuffer_range(const struct multiboot2_framebuffer *fb, uint64_t *start,
+                                  uint64_t *end) MUST_CHECK;
+
 /* A colour of an indexed framebuffer's palette; false when there is no such entry. */
 bool multiboot2_palette(const struct multiboot2 *mb, uint32_t index,
                         struct multiboot2_colour *colour);

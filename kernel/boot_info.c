@@ -3,7 +3,9 @@
  * read-only window after it, wherever it lies.
  */
 #include <boot_info.h>
+#include "mem/layout.h"
 #include <mem/paging.h>
+#include <mem/sections.h>
 #include <mem/window.h>
 #include <panic.h>
 
@@ -91,6 +93,65 @@ struct memmap_source boot_info_regions(void)
 bool boot_info_next_module(struct multiboot2_walk *walk, struct multiboot2_module *module)
 {
     return note(multiboot2_next_module(&block, walk, module));
+}
+
+static bool overlap(const struct memmap_region *region, uint64_t start, uint64_t end)
+{
+    return region->start < end && start < region->end;
+}
+
+/* What may be anywhere in RAM, and must not be drawn over. */
+static bool overlaps_what_is_used(const struct memmap_region *fb)
+{
+    struct multiboot2_walk walk = { 0, 0 };
+    struct multiboot2_module module;
+
+    if (overlap(fb, 0, VGA_MEMORY_START) || overlap(fb, VGA_MEMORY_END, LOW_MEMORY_END) ||
+        overlap(fb, (uintptr_t)_kernel_start, (uintptr_t)_kernel_end) ||
+        overlap(fb, block_start, block_start + block.size))
+        return true;
+    while (boot_info_next_module(&walk, &module)) {
+        if (overlap(fb, module.start, module.end))
+            return true;
+    }
+    return false;
+}
+
+/* How many frames two ranges share. */
+static uint32_t frames_shared(struct memmap_frames a, struct memmap_frames b)
+{
+    uint32_t first = a.first > b.first ? a.first : b.first;
+    uint32_t end = a.end < b.end ? a.end : b.end;
+
+    return end > first ? end - first : 0;
+}
+
+static bool takes_most_ram(const struct memmap_region *fb)
+{
+    struct memmap_frames touched = memmap_frames_touched(fb);
+    struct memmap_region region;
+    uint64_t ram = 0, taken = 0;
+
+    rewind_regions(NULL);
+    while (next_region(NULL, &region)) {
+        if (region.type != MEMMAP_AVAILABLE)
+            continue;
+        struct memmap_frames inside = memmap_frames_inside(&region);
+        ram += inside.end - inside.first;
+        taken += frames_shared(inside, touched);
+    }
+    return taken > ram / 2;
+}
+
+const char *boot_info_framebuffer_fault(const struct multiboot2_framebuffer *fb)
+{
+    struct memmap_region region = { .type = MEMMAP_RESERVED };
+
+    if (!multiboot2_framebuffer_range(fb, &region.start, &region.end))
+        return "impossible measures";
+    if (overlaps_what_is_used(&region))
+        return "over memory in use";
+    return takes_most_ram(&region) ? "over most of the RAM" : NULL;
 }
 
 const char *boot_info_complaint(void)

@@ -284,6 +284,18 @@ bool multiboot2_framebuffer(const struct multiboot2 *mb, struct multiboot2_frame
     return true;
 }
 
+bool multiboot2_framebuffer_range(const struct multiboot2_framebuffer *fb, uint64_t *start,
+                                  uint64_t *end)
+{
+    uint64_t row = (uint64_t)fb->width * ((fb->bits + 7u) / 8);
+    uint64_t size = (uint64_t)fb->pitch * fb->height;
+
+    *start = fb->address;
+    *end = fb->address + size;
+    return fb->width != 0 && size != 0 && fb->pitch >= row && size <= MULTIBOOT2_FRAMEBUFFER_MAX &&
+           fb->address != 0 && *end > *start;
+}
+
 bool multiboot2_palette(const struct multiboot2 *mb, uint32_t index,
                         struct multiboot2_colour *colour)
 {

@@ -16,8 +16,7 @@
 #include <x86/cpu.h>
 
 #define FOUR_GIB        (1ull << 32)
-#define SIZE_MAX_BYTES  (512u * MIB) /* more is not believed */
-#define LATIN_1         256u         /* code points whose glyphs are found once and for all */
+#define LATIN_1         256u /* code points whose glyphs are found once and for all */
 #define REPLACEMENT     0xfffdu
 #define BRAILLE         0x2800u /* and 255 more, a bit for each dot */
 #define INDEXED_COLOURS 256u    /* of eight bits */
@@ -42,6 +41,7 @@ static struct psf font;
 static uint16_t latin_1[LATIN_1]; /* glyphs of the first code points */
 static uint32_t unknown;          /* the glyph of what the font lacks */
 
+/* Of what boot_info_framebuffer_fault() has nothing against: no overflow. */
 static uint32_t size_in_bytes(void)
 {
     return surface.pitch * surface.height;
@@ -116,15 +116,6 @@ static void describe(char *text, size_t size)
 
 /* ---- Opening ---- */
 
-static bool geometry_valid(void)
-{
-    uint64_t row = (uint64_t)tag.width * pixel_bytes(tag.bits);
-    uint64_t size = (uint64_t)tag.pitch * tag.height;
-
-    return tag.width != 0 && tag.height != 0 && tag.pitch >= row && size <= SIZE_MAX_BYTES &&
-           tag.address != 0 && tag.address + size > tag.address;
-}
-
 static struct pixel_channel channel(struct multiboot2_channel from)
 {
     return (struct pixel_channel){ from.position, from.size };
@@ -198,10 +189,6 @@ const struct screen_device *framebuffer_open(const struct multiboot2_framebuffer
     open_font();
     if (!set_colours()) {
         *problem = "pixels of an unknown kind";
-        return NULL;
-    }
-    if (!geometry_valid()) {
-        *problem = "impossible measures";
         return NULL;
     }
     if (!pixel_layout(&layout, tag.width, tag.height, font.width, font.height, SCREEN_CELLS_MAX)) {

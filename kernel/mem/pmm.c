@@ -43,7 +43,7 @@ static void reserve_what_is_occupied(void)
     reserve(boot_info_start(), boot_info_end());
     while (boot_info_next_module(&walk, &module))
         reserve(module.start, module.end);
-    if (multiboot2_framebuffer(boot_info(), &fb) && fb.address < PMM_MAX_PHYS_ADDR)
+    if (multiboot2_framebuffer(boot_info(), &fb) && boot_info_framebuffer_fault(&fb) == NULL)
         reserve(fb.address, fb.address + (uint64_t)fb.pitch * fb.height);
 }
 

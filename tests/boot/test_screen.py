@@ -6,6 +6,7 @@ import pytest
 
 import images
 import screens
+from memory_model import read_boot
 
 FULL = pytest.mark.full
 QUICK = pytest.mark.quick
@@ -243,13 +244,29 @@ def test_any_format(start, tmp_path, framebuffer, palette, options):
     (rgb(32, BGR, size=(0x40000001, 600), pitch=0xffffffff), "impossible measures"),
     (rgb(32, BGR, address=0xfffffffffffff000), "impossible measures"),
     (rgb(32, BGR, address=0x20000000000), "out of reach"),
+    (rgb(32, BGR, address=0x120000), "over memory in use"),
+    (rgb(32, BGR, address=0x8000, size=(100, 100)), "over memory in use"),
+    (rgb(32, BGR, address=0xb0000, size=(320, 200)), "over memory in use"),
+    (rgb(32, BGR, address=BLOCK - 1, size=(800, 600)), "over memory in use"),
+    (rgb(32, BGR, address=0x400000, size=(4096, 1600)), "over most of the RAM"),
     (rgb(32, BGR, size=(159, 80)), "too small"),
     (rgb(32, BGR, size=(160, 79)), "too small"),
 ], ids=["kind", "no-channels", "channel-outside", "64-bits", "tag-cut", "pitch", "empty", "huge",
-        "wraps", "far", "narrow", "low"])
+        "wraps", "far", "on-the-kernel", "on-low-memory", "on-roms", "on-the-block", "on-most-ram",
+        "narrow", "low"])
 def test_what_cannot_be_used_is_said(start, tmp_path, framebuffer, why):
     machine = hand_over(start, tmp_path, block(framebuffer))
     assert what_it_is(machine.prompt()).startswith(f"screen: none, {why}: framebuffer ")
+
+
+@QUICK
+def test_a_framebuffer_in_ram_is_kept_from_use(start, tmp_path):
+    reserved = []
+    for address in (PIXELS, 0x2000000):
+        machine = hand_over(start, tmp_path, block(rgb(32, BGR, address)))
+        reserved.append(read_boot(machine.prompt()).reserved)
+        machine.close()
+    assert reserved[1] - reserved[0] == -(-800 * 600 * 4 // 4096) * 4      # KiB
 
 
 @QUICK

@@ -490,6 +490,49 @@ static void test_short_tags(void **state)
     }
 }
 
+/* Measures that make sense, each with one thing changed that does not. */
+static void test_framebuffer_ranges(void **state)
+{
+    static const struct {
+        uint64_t address;
+        uint32_t pitch, width, height;
+        uint8_t bits;
+        bool valid;
+    } cases[] = {
+        { 0x4000000000, 8192, 1920, 1080, 32, true },
+        { 0xb8000, 160, 80, 25, 16, true },
+        { 0x80000000, 5464, 1366, 768, 32, true },
+        { 0x80000000, 5463, 1366, 768, 32, false },
+        { 0x80000000, 2732, 1366, 768, 15, true }, /* 15 bits take two bytes */
+        { 0x80000000, 2731, 1366, 768, 15, false },
+        { 0x80000000, 5464, 0, 768, 32, false },
+        { 0x80000000, 5464, 1366, 0, 32, false },
+        { 0, 5464, 1366, 768, 32, false },
+        { 0x1000, 0xffffffff, 0x40000001, 1, 32, false }, /* the row's bytes past 32 bits */
+        { 0x1000, 65536, 16384, 8192, 32, true },
+        { 0x1000, 65537, 16384, 8192, 32, false },
+        { 0x1000, 0xffffffff, 1, 0xffffffff, 32, false },
+        { 0xfffffffffff00000, 4096, 1024, 255, 32, true },
+        { 0xfffffffffff00000, 4096, 1024, 256, 32, false },
+    };
+
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct multiboot2_framebuffer fb = { .address = cases[i].address,
+                                             .pitch = cases[i].pitch,
+                                             .width = cases[i].width,
+                                             .height = cases[i].height,
+                                             .bits = cases[i].bits };
+        uint64_t start, end;
+
+        assert_int_equal(multiboot2_framebuffer_range(&fb, &start, &end), cases[i].valid);
+        if (cases[i].valid) {
+            assert_int_equal(start, fb.address);
+            assert_int_equal(end, fb.address + (uint64_t)fb.pitch * fb.height);
+        }
+    }
+}
+
 /* The palette is as long as it says and as the tag reaches, whichever is less. */
 static void test_palettes(void **state)
 {
@@ -789,15 +832,25 @@ static void test_random_damage(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_block),     cmocka_unit_test(test_empty_block),
-        cmocka_unit_test(test_end_tag),        cmocka_unit_test(test_no_end_tag),
-        cmocka_unit_test(test_status_texts),   cmocka_unit_test(test_block_size),
-        cmocka_unit_test(test_tag_size),       cmocka_unit_test(test_ask_again),
-        cmocka_unit_test(test_short_tags),     cmocka_unit_test(test_entry_size),
-        cmocka_unit_test(test_cut_entry),      cmocka_unit_test(test_several_maps),
-        cmocka_unit_test(test_module_borders), cmocka_unit_test(test_unterminated_strings),
-        cmocka_unit_test(test_truncation),     cmocka_unit_test(test_random_damage),
-        cmocka_unit_test(test_palettes),       cmocka_unit_test(test_rsdp_sizes),
+        cmocka_unit_test(test_good_block),
+        cmocka_unit_test(test_empty_block),
+        cmocka_unit_test(test_end_tag),
+        cmocka_unit_test(test_no_end_tag),
+        cmocka_unit_test(test_status_texts),
+        cmocka_unit_test(test_block_size),
+        cmocka_unit_test(test_tag_size),
+        cmocka_unit_test(test_ask_again),
+        cmocka_unit_test(test_short_tags),
+        cmocka_unit_test(test_entry_size),
+        cmocka_unit_test(test_cut_entry),
+        cmocka_unit_test(test_several_maps),
+        cmocka_unit_test(test_module_borders),
+        cmocka_unit_test(test_unterminated_strings),
+        cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_random_damage),
+        cmocka_unit_test(test_framebuffer_ranges),
+        cmocka_unit_test(test_palettes),
+        cmocka_unit_test(test_rsdp_sizes),
         cmocka_unit_test(test_firmware),
     };
 
