@@ -63,5 +63,6 @@ void selftest_run_and_leave(void)
 
     power_leave_selftest(failed == 0);
     kprintf("The machine may be switched off.\n");
-    halt_forever();
+    for (;;)
+        thread_sleep(1000); /* the screen has yet to draw this, and its user to look back */
 }

@@ -97,6 +97,17 @@ def test_selftest_without_the_exit_device_powers_off(start):
     assert machine.wait_exit() == 0
 
 
+@pytest.mark.full
+def test_selftest_on_a_machine_that_stays_on_is_seen(start):
+    """Its figures are on the screen, and its keyboard works."""
+    machine = start(images.make_image("selftest"), machine="pc,acpi=off")
+    machine.wait_for("The machine may be switched off.", timeout=300)
+    machine.wait_screen(lambda lines: "The machine may be switched off." in lines and
+                        any(line.endswith(" passed, 0 failed") for line in lines))
+    machine.press("ctrl", "alt", "delete")
+    machine.wait_for("memory map")
+
+
 @pytest.mark.quick
 def test_panic_under_selftest_is_a_failure(start):
     """A non-maskable interrupt, which nothing in this machine explains, while the kernel starts."""
