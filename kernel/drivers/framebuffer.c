@@ -16,7 +16,7 @@
 #include <x86/cpu.h>
 
 #define FOUR_GIB        (1ull << 32)
-#define LATIN_1         256u /* code points whose glyphs are found once and for all */
+#define REMEMBERED      512u /* glyphs; a power of two */
 #define REPLACEMENT     0xfffdu
 #define BRAILLE         0x2800u /* and 255 more, a bit for each dot */
 #define INDEXED_COLOURS 256u    /* of eight bits */
@@ -38,8 +38,13 @@ static bool mapped;
 static uint32_t scale;
 static uint32_t colours[16]; /* the palette as pixels */
 static struct psf font;
-static uint16_t latin_1[LATIN_1]; /* glyphs of the first code points */
-static uint32_t unknown;          /* the glyph of what the font lacks */
+static uint32_t unknown; /* the glyph of what the font lacks */
+
+/* The last of those characters drawn that share a place, which Latin 1 and boxes do not. */
+static struct {
+    uint16_t character; /* 0: none yet */
+    uint16_t glyph;
+} remembered[REMEMBERED];
 
 /* Of what boot_info_framebuffer_fault() has nothing against: no overflow. */
 static uint32_t size_in_bytes(void)
@@ -49,10 +54,17 @@ static uint32_t size_in_bytes(void)
 
 /* ---- Drawing ---- */
 
-static uint32_t glyph_of(uint32_t code_point)
+/* Searching the font's table takes thousands of steps: too long for every cell that is drawn. */
+static uint32_t glyph_of(uint16_t character)
 {
-    uint32_t glyph = code_point < LATIN_1 ? latin_1[code_point] : psf_find(&font, code_point);
-    return glyph != PSF_NONE ? glyph : unknown;
+    uint32_t place = character % REMEMBERED;
+
+    if (remembered[place].character != character) {
+        uint32_t glyph = psf_find(&font, character);
+        remembered[place].glyph = (uint16_t)(glyph != PSF_NONE ? glyph : unknown);
+        remembered[place].character = character;
+    }
+    return remembered[place].glyph;
 }
 
 /* A Braille pattern, which a console font lacks, as eight rectangles that fill the cell. */
@@ -166,10 +178,6 @@ static void open_font(void)
         unknown = psf_find(&font, '?');
     if (unknown == PSF_NONE)
         unknown = 0;
-    for (uint32_t code_point = 0; code_point < LATIN_1; code_point++) {
-        uint32_t glyph = psf_find(&font, code_point);
-        latin_1[code_point] = (uint16_t)(glyph != PSF_NONE ? glyph : unknown);
-    }
 }
 
 const struct screen_device *framebuffer_open(const struct multiboot2_framebuffer *fb,
