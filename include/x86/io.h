@@ -48,6 +48,15 @@ static inline void io_delay(void)
     outb(0x80, 0);
 }
 
+/*
+ * What write-combining buffers still hold goes out: it may stay there until an event of the kind
+ * that a locked instruction is. Source: Intel SDM vol 3, "Methods of Caching Available".
+ */
+static inline void finish_writes(void)
+{
+    __asm__ volatile("lock; addl $0, (%%esp)" : : : "memory", "cc");
+}
+
 #define EFLAGS_IF (1u << 9)
 
 static inline uint32_t read_eflags(void)

@@ -28,9 +28,11 @@
 #define PIECE          8u  /* cells that are drawn with interrupts off */
 #define PAUSE_MS       20u /* between two drawings */
 
+static const struct terminal_cell NOT_DRAWN = { 0, 0 }; /* like no cell of a terminal */
+
 static struct terminal terminal;
 static struct terminal_cell cells[RING_CELLS];
-static struct terminal_cell shown[SCREEN_CELLS_MAX]; /* by row and column; 0: not drawn yet */
+static struct terminal_cell shown[SCREEN_CELLS_MAX]; /* by row and column; NOT_DRAWN at first */
 static const struct screen_device *device;
 static unsigned cursor_row; /* where the cursor was drawn last */
 
@@ -75,6 +77,7 @@ static unsigned draw_piece(unsigned row, unsigned column, unsigned cursor)
             cell = reversed(cell);
         if (same(cell, old[column]))
             continue;
+        old[column] = NOT_DRAWN; /* a panic may come in the middle of it */
         device->draw(row, column, cell);
         old[column] = cell;
         drawn++;
@@ -123,6 +126,7 @@ static void draw(void)
     if (device->place_cursor != NULL)
         device->place_cursor(visible, row, column);
     interrupts_restore(flags);
+    finish_writes();
 }
 
 /* Sees to it that what the terminal holds is drawn soon. */
