@@ -14,7 +14,7 @@
 const char *boot_info_init(uint32_t magic, paddr_t address);
 
 /*
- * Maps the block by a window that stays, the first of all. It also keeps the page table of the
+ * Maps the block by a window that stays, one of the first. It also keeps the page table of the
  * first few MiB of windows alive, so that small windows can be had when memory is used up.
  */
 void boot_info_after_paging(void);

@@ -87,8 +87,8 @@ static void init_paging(void)
     paging_init(pmm_phys_limit());
     gdt_set_page_directory(cpu_read_cr3());
     window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0, cpu.has_pat);
-    boot_info_after_paging();
     screen_map();
+    boot_info_after_paging();
     protect_kernel();
     klog("paging enabled: identity mapping 0x%08x - 0x%08x, %u KiB of tables", PAGE_SIZE,
          paging_identity_end() - 1, paging_table_frames() * (PAGE_SIZE / KIB));

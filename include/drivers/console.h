@@ -21,8 +21,11 @@ struct console {
     struct console *next;
 };
 
-/* Adds an output, for good. */
+/* Adds an output. */
 void console_register(struct console *console);
+
+/* Takes one away that proved to be none. Only while the kernel comes up: nothing locks. */
+void console_unregister(struct console *console);
 
 /* Names of the outputs, for messages: the first with index 0, NULL behind the last. */
 const char *console_name(uint32_t index);

@@ -39,6 +39,14 @@ void console_register(struct console *console)
     *link = console;
 }
 
+void console_unregister(struct console *console)
+{
+    struct console **link = &consoles;
+    while (*link != console)
+        link = &(*link)->next;
+    *link = console->next;
+}
+
 const char *console_name(uint32_t index)
 {
     const struct console *console = consoles;

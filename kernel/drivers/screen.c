@@ -197,9 +197,10 @@ static void draw_logo(void)
     terminal_write(&terminal, sword, sizeof(sword) - 1);
 }
 
+static struct console console = { .write = write, .scroll = scroll };
+
 static void start(const struct screen_device *found)
 {
-    static struct console console = { .write = write, .scroll = scroll };
     unsigned scrollback = RING_CELLS / found->columns - found->rows;
 
     device = found;
@@ -235,8 +236,13 @@ void screen_init(void)
 
 void screen_map(void)
 {
-    if (device != NULL && device->map != NULL)
-        problem = device->map();
+    if (device == NULL || device->map == NULL)
+        return;
+    problem = device->map();
+    if (problem != NULL) {
+        console_unregister(&console);
+        device = NULL;
+    }
 }
 
 unsigned screen_columns(void)

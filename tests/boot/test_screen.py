@@ -257,6 +257,8 @@ def test_any_format(start, tmp_path, framebuffer, palette, options):
 def test_what_cannot_be_used_is_said(start, tmp_path, framebuffer, why):
     machine = hand_over(start, tmp_path, block(framebuffer))
     assert what_it_is(machine.prompt()).startswith(f"screen: none, {why}: framebuffer ")
+    assert [line for line in machine.command("diag") if line.startswith("output")] == ["output COM1"]
+    assert not any("screen" in line for line in machine.command("threads"))
 
 
 @QUICK
