@@ -27,6 +27,17 @@ def what_it_is(lines):
     return said[0]
 
 
+def assert_edges_are_clear(seen):
+    """What is left of the picture right of the cells and below them has the background's colour."""
+    picture, font = seen.picture, seen.reader.font
+    width, height = 3 * seen.columns * font.width * seen.scale, seen.rows * font.height * seen.scale
+    rows = [picture.pixels[at:at + picture.stride]
+            for at in range(0, picture.height * picture.stride, picture.stride)]
+    edges = b"".join([row[width:] for row in rows[:height]] + rows[height:])
+    paper = seen.cell(seen.rows - 1, seen.columns - 1)[2]
+    assert edges == paper * (len(edges) // 3)
+
+
 def assert_shows_what_com1_says(machine):
     machine.command("clear")
     expected = []
@@ -63,6 +74,7 @@ def test_framebuffers(boot, video, extra, said, size):
     assert what_it_is(log).endswith(f", {size[0]}x{size[1]} cells")
     assert_shows_what_com1_says(machine)
     assert (machine.columns, machine.rows) == size
+    assert_edges_are_clear(machine.look())
 
 
 @QUICK
@@ -212,7 +224,8 @@ PALETTE = [bytes([r, g, b]) for r in (0, 80, 160, 240) for g in (0, 80, 160, 240
 
 
 @pytest.mark.parametrize("framebuffer, palette, options", [
-    pytest.param(rgb(32, BGR, pitch=3300), None, {}, marks=QUICK, id="padded"),
+    pytest.param(rgb(32, BGR, size=(1366, 768), pitch=5504), None, {}, marks=QUICK, id="laptop"),
+    pytest.param(rgb(32, BGR, size=(2560, 1600)), None, {}, marks=FULL, id="tripled"),
     pytest.param(rgb(32, [0, 8, 8, 8, 16, 8]), None, {}, marks=FULL, id="blue-first"),
     pytest.param(rgb(32, [20, 10, 10, 10, 0, 10]), None, {}, marks=FULL, id="ten-bits"),
     pytest.param(rgb(24, [0, 8, 8, 8, 16, 8], pitch=2411), None, {}, marks=QUICK,
@@ -220,7 +233,8 @@ PALETTE = [bytes([r, g, b]) for r in (0, 80, 160, 240) for g in (0, 80, 160, 240
     pytest.param(rgb(16, [0, 5, 5, 6, 11, 5]), None, {}, marks=FULL, id="16-blue-first"),
     pytest.param(rgb(8, struct.pack("<H", 64) + b"".join(PALETTE), kind=INDEXED), PALETTE, {},
                  marks=QUICK, id="palette"),
-    pytest.param(rgb(32, BGR, address=ABOVE_4_GIB), None, {"memory": "4352M", "cpu": "pentium3"}, marks=QUICK, id="above-4-gib"),
+    pytest.param(rgb(32, BGR, address=ABOVE_4_GIB), None, {"memory": "4352M", "cpu": "pentium3"},
+                 marks=QUICK, id="above-4-gib"),
 ])
 def test_any_format(start, tmp_path, framebuffer, palette, options):
     machine = hand_over(start, tmp_path, block(framebuffer), **options)
@@ -228,8 +242,12 @@ def test_any_format(start, tmp_path, framebuffer, palette, options):
     machine.command("clear")
     machine.command(f"echo {LETTERS}")
     reader, expected = screens.Reader(font()), [f"ronin> echo {LETTERS}", LETTERS, "ronin>"]
-    machine.wait_screen(lambda _: [*filter(None, reader.read(
-        photograph(machine, tmp_path, framebuffer, palette)).lines)] == expected)
+
+    def seen():
+        return reader.read(photograph(machine, tmp_path, framebuffer, palette))
+
+    machine.wait_screen(lambda _: [*filter(None, seen().lines)] == expected)
+    assert_edges_are_clear(seen())
 
 
 @QUICK
