@@ -260,9 +260,9 @@ def test_4096_bytes_typed_ahead_are_kept(machine):
 def test_a_background_command_leaves_the_shell_free(machine):
     machine.command("sleep 1000 &")
     assert machine.command("echo free") == ["free"]
-    assert any("sleep" in line for line in machine.command("threads"))
+    assert any(" sleep " in line for line in machine.command("threads"))
     assert machine.command("kill sleep") == ["ok"]
-    while any("sleep" in line for line in machine.command("threads")):
+    while any(" sleep " in line for line in machine.command("threads")):
         machine.command("sleep 0.05")
 
 
