@@ -250,28 +250,34 @@ def test_any_format(start, tmp_path, framebuffer, palette, options):
     assert_edges_are_clear(seen())
 
 
-@QUICK
 @pytest.mark.parametrize("framebuffer, why", [
-    (rgb(32, BGR, kind=7), "pixels of an unknown kind"),
-    (rgb(32, [0] * 6), "pixels of an unknown kind"),
-    (rgb(32, [30, 8, 8, 8, 0, 8]), "pixels of an unknown kind"),
-    (rgb(64, BGR), "pixels of an unknown kind"),
-    (rgb(32, BGR)[:22], "pixels of an unknown kind"),
-    (rgb(32, BGR, pitch=3199), "impossible measures"),
-    (rgb(32, BGR, size=(0, 0), pitch=8), "impossible measures"),
-    (rgb(32, BGR, size=(0x40000001, 600), pitch=0xffffffff), "impossible measures"),
-    (rgb(32, BGR, address=0xfffffffffffff000), "impossible measures"),
-    (rgb(32, BGR, address=0x20000000000), "out of reach"),
-    (rgb(32, BGR, address=0x120000), "over memory in use"),
-    (rgb(32, BGR, address=0x8000, size=(100, 100)), "over memory in use"),
-    (rgb(32, BGR, address=0xb0000, size=(320, 200)), "over memory in use"),
-    (rgb(32, BGR, address=BLOCK - 1, size=(800, 600)), "over memory in use"),
-    (rgb(32, BGR, address=0x400000, size=(4096, 1600)), "over most of the RAM"),
-    (rgb(32, BGR, size=(159, 80)), "too small"),
-    (rgb(32, BGR, size=(160, 79)), "too small"),
-], ids=["kind", "no-channels", "channel-outside", "64-bits", "tag-cut", "pitch", "empty", "huge",
-        "wraps", "far", "on-the-kernel", "on-low-memory", "on-roms", "on-the-block", "on-most-ram",
-        "narrow", "low"])
+    pytest.param(rgb(32, BGR, kind=7), "pixels of an unknown kind", marks=QUICK, id="kind"),
+    pytest.param(rgb(32, [0] * 6), "pixels of an unknown kind", marks=FULL, id="no-channels"),
+    pytest.param(rgb(32, [30, 8, 8, 8, 0, 8]), "pixels of an unknown kind",
+                 marks=FULL, id="channel-outside"),
+    pytest.param(rgb(64, BGR), "pixels of an unknown kind", marks=FULL, id="64-bits"),
+    pytest.param(rgb(32, BGR)[:22], "pixels of an unknown kind", marks=FULL, id="tag-cut"),
+    pytest.param(rgb(32, BGR, pitch=3199), "impossible measures", marks=QUICK, id="pitch"),
+    pytest.param(rgb(32, BGR, size=(0, 0), pitch=8), "impossible measures",
+                 marks=FULL, id="empty"),
+    pytest.param(rgb(32, BGR, size=(0x40000001, 600), pitch=0xffffffff), "impossible measures",
+                 marks=FULL, id="huge"),
+    pytest.param(rgb(32, BGR, address=0xfffffffffffff000), "impossible measures",
+                 marks=FULL, id="wraps"),
+    pytest.param(rgb(32, BGR, address=0x20000000000), "out of reach", marks=QUICK, id="far"),
+    pytest.param(rgb(32, BGR, address=0x120000), "over memory in use",
+                 marks=QUICK, id="on-the-kernel"),
+    pytest.param(rgb(32, BGR, address=0x8000, size=(100, 100)), "over memory in use",
+                 marks=FULL, id="on-low-memory"),
+    pytest.param(rgb(32, BGR, address=0xb0000, size=(320, 200)), "over memory in use",
+                 marks=FULL, id="on-roms"),
+    pytest.param(rgb(32, BGR, address=BLOCK - 1, size=(800, 600)), "over memory in use",
+                 marks=FULL, id="on-the-block"),
+    pytest.param(rgb(32, BGR, address=0x400000, size=(4096, 1600)), "over most of the RAM",
+                 marks=QUICK, id="on-most-ram"),
+    pytest.param(rgb(32, BGR, size=(159, 80)), "too small", marks=QUICK, id="narrow"),
+    pytest.param(rgb(32, BGR, size=(160, 79)), "too small", marks=FULL, id="low"),
+])
 def test_what_cannot_be_used_is_said(start, tmp_path, framebuffer, why):
     machine = hand_over(start, tmp_path, block(framebuffer))
     assert what_it_is(machine.prompt()).startswith(f"screen: none, {why}: framebuffer ")
