@@ -62,7 +62,7 @@ _Noreturn static void report(const struct origin *origin, const char *format, va
     static struct regs first_regs;
     static char text[256];
 
-    console_take_over();
+    interrupts_disable();
     switch (++depth) {
     case 1:
         first_regs = *origin->regs;
@@ -71,12 +71,14 @@ _Noreturn static void report(const struct origin *origin, const char *format, va
         break;
     case 2:
         console_give_up_writing();
-        kprintf("\n(a second panic while this one was being reported)");
         break;
     default:
         halt_forever();
     }
 
+    console_take_over(); /* writes what was waiting, so that this can fault too */
+    if (depth == 2)
+        kprintf("\n(a second panic while this one was being reported)");
     print_report(&first, text);
     power_leave_selftest(false);
     kprintf("The machine is halted.\n");

@@ -1,4 +1,5 @@
 """The screen on every kind of framebuffer that there is, and on some that there should not be."""
+import re
 import struct
 import subprocess
 
@@ -139,6 +140,20 @@ def test_the_cursor_is_a_cell_in_reverse(machine):
 
 
 @QUICK
+def test_the_cursor_leaves_a_row_for_one_above(machine):
+    def paper(row, column):
+        return machine.look().cell(row, column)[2]
+
+    machine.send("\x0c" + "x" * 128)
+    machine.wait_screen(lambda _: paper(1, len("ronin> ")) == WHITE)
+    machine.send("\x01")
+    machine.wait_screen(lambda _: paper(0, len("ronin> ")) == WHITE)
+    assert paper(1, len("ronin> ")) != WHITE
+    machine.send("\x03")
+    machine.prompt()
+
+
+@QUICK
 @pytest.mark.parametrize("video", [None, pytest.param("text", marks=FULL)])
 def test_a_panic_in_the_middle_of_drawing(boot, video):
     machine = boot(images.make_image(video=video))
@@ -178,17 +193,26 @@ def rgb(bits, channels, address=PIXELS, size=(800, 600), pitch=None, kind=RGB):
     return struct.pack("<QIIIBBH", address, pitch, *size, bits, kind, 0) + bytes(channels)
 
 
+def gdb_server(folder):
+    """Options for a machine that a debugger can connect to."""
+    return ["-gdb", f"unix:{folder}/gdb,server=on,wait=off"]
+
+
+def debug(folder, *commands):
+    """Has gdb run commands on the machine, which goes on after them."""
+    commands = ["set architecture i386", f"target remote {folder}/gdb", *commands, "detach"]
+    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
+                    *[word for command in commands for word in ("-ex", command)]],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+
+
 def hand_over(start, folder, info, **options):
     """A machine whose kernel gets this block."""
-    server, file = folder / "gdb", folder / "block"
+    file = folder / "block"
     file.write_bytes(info)
-    machine = start(extra=["-S", "-gdb", f"unix:{server},server=on,wait=off"], **options)
-    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
-                    "-ex", "set architecture i386", "-ex", f"target remote {server}",
-                    "-ex", "hbreak *start", "-ex", "continue",
-                    "-ex", f"restore {file} binary {BLOCK}", "-ex", f"set $ebx = {BLOCK}",
-                    "-ex", "delete", "-ex", "detach"],
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+    machine = start(extra=["-S", *gdb_server(folder)], **options)
+    debug(folder, "hbreak *start", "continue", f"restore {file} binary {BLOCK}",
+          f"set $ebx = {BLOCK}", "delete")
     return machine
 
 
@@ -305,3 +329,15 @@ def test_an_early_panic_is_on_the_framebuffer(start, tmp_path):
     lines = screens.Reader(font()).read(photograph(machine, tmp_path, framebuffer)).lines
     assert any(line.startswith("PANIC: too little memory") for line in lines)
     assert [*filter(None, lines)][-1] == "The machine is halted."
+
+
+@QUICK
+def test_a_screen_that_faults_is_given_up(boot, tmp_path):
+    """The report comes over COM1, and tells of the first of the faults."""
+    machine = boot(extra=gdb_server(tmp_path))
+    debug(tmp_path, "set var framebuffer_open::device.draw = 0x90000000")
+    machine.send("echo x\r")
+    machine.wait_for("(a second panic while this one was being reported)")
+    report = machine.wait_for(re.compile(rb"PANIC: .*0x90000000(?s:.*)The machine is halted"))[0]
+    assert b"thread screen" in report and b"drawing_thread+" in report
+    assert b"panic" not in report and b"trap_dispatch" not in report
