@@ -224,11 +224,9 @@ void screen_init(void)
         found = vga_text_open(VGA_TEXT_PHYS, 80, 25, &problem);
     else if (!(handed_over = multiboot2_framebuffer(boot_info(), &fb)))
         problem = "the loader handed over none";
-    else if ((problem = boot_info_framebuffer_fault(&fb)) != NULL)
-        found = NULL;
     else if (fb.type == MULTIBOOT2_FRAMEBUFFER_EGA_TEXT)
         found = vga_text_open(fb.address, fb.width, fb.height, &problem);
-    else
+    else if ((problem = boot_info_framebuffer_fault(&fb)) == NULL)
         found = framebuffer_open(&fb, &problem);
     if (found != NULL)
         start(found);
