@@ -289,7 +289,7 @@ def test_any_format(start, tmp_path, framebuffer, palette, options):
     pytest.param(rgb(32, BGR, address=0xfffffffffffff000), "impossible measures",
                  marks=FULL, id="wraps"),
     pytest.param(rgb(32, BGR, address=0x20000000000), "out of reach", marks=QUICK, id="far"),
-    pytest.param(rgb(32, BGR, address=0x120000), "over memory in use",
+    pytest.param(rgb(32, BGR, address=0x120000, size=(4096, 3008)), "over memory in use",
                  marks=QUICK, id="on-the-kernel"),
     pytest.param(rgb(32, BGR, address=0x8000, size=(100, 100)), "over memory in use",
                  marks=FULL, id="on-low-memory"),
