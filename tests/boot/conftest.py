@@ -1,8 +1,25 @@
 """Fixtures of the boot tests."""
+import signal
+
 import pytest
 
 import images
 from machine import Machine, describe
+
+
+LONGEST = 400           # seconds; no test takes a tenth of it
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """A test that never ends fails: whatever it waits for in vain is in the traceback."""
+    def give_up(*_):
+        raise TimeoutError(f"not done after {LONGEST} seconds")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LONGEST)
+    yield
+    signal.alarm(0)
 
 
 class Shared:
