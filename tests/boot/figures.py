@@ -12,7 +12,7 @@ each session into the pages of docs/ and into README.md, where a comment names i
     ...
     ```
 
-Then it photographs the screen for docs/images/shell.png. RONINOS_BUILD names another folder than
+Then it photographs screens for docs/images/. RONINOS_BUILD names another folder than
 build/, as in the boot tests.
 """
 import re
@@ -28,7 +28,7 @@ from console import MachineError
 from machine import Machine
 
 PAGES = [images.ROOT / "README.md", *sorted((images.ROOT / "docs").glob("*.md"))]
-SCREENSHOT = images.ROOT / "docs" / "images" / "shell.png"
+PICTURES = images.ROOT / "docs" / "images"
 PROMPT = "ronin> "
 ATTEMPTS = 3            # a busy host can make a machine too slow for its own time limits
 
@@ -46,14 +46,27 @@ SESSIONS = {
     "irq": ["irq"],
     "cpu": ["cpu"],
     "pci": ["pci"],
+    "usb": ["usb"],
+    "diag": ["diag"],
 }
+# A machine without an i8042, whose keyboard is behind a hub.
+USB_ONLY = {"machine": "q35,i8042=off", "extra": [
+    "-device", "qemu-xhci,id=usb", "-device", "usb-hub,bus=usb.0,port=1",
+    "-device", "usb-kbd,bus=usb.0,port=1.2"]}
+# Sessions that do not take place on the usual machine.
+MACHINES = {"usb": USB_ONLY, "diag": {**USB_ONLY, "firmware": "uefi", "cpu": "core2duo"}}
+QR_CODE = re.compile("[\u2580-\u259f\u2800-\u28ff]")     # its lines are left out
 PANICS = {"null-write": "crash null-write", "divide": "crash divide",
           "stack-overflow": "crash stack-overflow"}
 LAST_WORDS = "The machine is halted."
 
-# What the screenshot shows below the boot log; together they fill most of the 48 rows.
-SCENE = ["meminfo", "heap_test", "frame alloc", "map 0xa0000000 {3}", "poke 0xa0000000 0xc0ffee",
-         "peek {3}"]
+# What the pictures show: the machine, and what is typed there after the boot.
+SCENES = {
+    "shell": ({}, ["meminfo", "heap_test", "frame alloc", "map 0xa0000000 {3}",
+                   "poke 0xa0000000 0xc0ffee", "peek {3}"]),
+    "uefi": ({**USB_ONLY, "firmware": "uefi"}, ["usb"]),
+    "diag": (MACHINES["diag"], ["clear", "diag"]),
+}
 MARGIN = 12             # pixels around it, in the colour of its last
 
 # What gdb is told at the kernel's first breakpoint, as `make debug` sets it.
@@ -68,7 +81,7 @@ def type_in(machine, lines):
         line = line.format(*answers)
         output = machine.command(line)
         answers.append(output[0].split(" ")[0] if output else "")
-        seen += [PROMPT + line, *output]
+        seen += [PROMPT + line, *[said for said in output if not QR_CODE.search(said)]]
     return seen
 
 
@@ -92,6 +105,21 @@ def gdb(commands, *before):
     return re.sub(r"^\+", "(gdb) ", said, flags=re.M).rstrip().split("\n")
 
 
+def watch_keys():
+    """The command `keys` while somebody types."""
+    with Machine(**USB_ONLY) as machine:
+        machine.prompt()
+        at = len(machine.received)
+        machine.send("keys\r")
+        machine.wait_for("end this.")
+        machine.press("a")
+        machine.wait_for("released")
+        machine.send("\x03")
+        machine.prompt()
+        said = machine.received[at:].decode().replace("\r\n", "\n").split("^C")[0]
+        return (PROMPT + said).rstrip("\n").split("\n")
+
+
 def debug():
     """A session with gdb from the kernel's first instruction in C."""
     with tempfile.TemporaryDirectory() as folder:
@@ -110,10 +138,11 @@ def record():
     """All sessions, by name, as lists of lines."""
     found = {}
     for name, lines in {**SESSIONS, **PANICS}.items():
-        with Machine() as machine:
+        with Machine(**MACHINES.get(name, {})) as machine:
             boot = machine.prompt()
             found.setdefault("boot", boot)
             found[name] = panic(machine, lines) if name in PANICS else type_in(machine, lines)
+    found["keys"] = watch_keys()
     return {**found, "gdb": debug(), "source": source_of(found["divide"])}
 
 
@@ -151,12 +180,15 @@ def to_png(ppm):
             chunk(b"IDAT", zlib.compress(b"".join(rows), 9)) + chunk(b"IEND", b""))
 
 
-def photograph():
-    """The screen after the boot and SCENE, as a PNG."""
-    with Machine() as machine:
+def photograph(options, lines):
+    """The screen of such a machine after its boot and these commands, as a PNG."""
+    with Machine(**options) as machine:
         machine.prompt()
-        type_in(machine, SCENE)
-        machine.wait_screen(lambda lines: PROMPT.rstrip() in lines)
+        if "clear" in lines:        # the prompt after it stands behind no line break
+            machine.send("clear\r")
+            machine.wait_for(PROMPT)
+        type_in(machine, [line for line in lines if line != "clear"])
+        machine.wait_screen(lambda shown: PROMPT.rstrip() in shown)
         return to_png(machine.photograph())
 
 
@@ -175,9 +207,10 @@ def main():
     for name, lines in found.items():
         print(f"---- {name} ----", *lines, "", sep="\n")
     used = set().union(*[put_into(page, found) for page in PAGES])
-    SCREENSHOT.parent.mkdir(exist_ok=True)
-    SCREENSHOT.write_bytes(with_patience(photograph))
-    print(f"{len(used)} sessions in {len(PAGES)} pages, and {SCREENSHOT.name}")
+    PICTURES.mkdir(exist_ok=True)
+    for name, scene in SCENES.items():
+        PICTURES.joinpath(f"{name}.png").write_bytes(with_patience(lambda: photograph(*scene)))
+    print(f"{len(used)} sessions in {len(PAGES)} pages, and {len(SCENES)} pictures")
 
 
 if __name__ == "__main__":
