@@ -85,7 +85,7 @@ CPUS = {"SeaBIOS, pc": ["486", "pentium", "pentium3", "qemu32", "n270", "core2du
 DISPLAYS = {"SeaBIOS, pc": ["std", "cirrus", "vmware", "qxl", "virtio", "none"],
             "OVMF x64": ["std", "qxl", "virtio", "none"], "OVMF ia32": ["std", "none"]}
 VIDEO_MODES = ["text", "640x480x32", "800x600x16", "1024x768x16", "800x600x24", "1280x1024x32"]
-SIZES = {"SeaBIOS, pc": ["4M", "16M", "512M", "2G", "5G", "8G"], "OVMF x64": ["64M", "512M", "8G"],
+SIZES = {"SeaBIOS, pc": ["4M", "16M", "512M", "2G", "5G", "8G"], "OVMF x64": ["56M", "512M", "8G"],
          "OVMF ia32": ["64M", "512M", "8G"]}
 
 QUICK = {("firmware and medium", "SeaBIOS, q35, USB stick"), ("firmware and medium", "OVMF x64, CD"),
@@ -122,8 +122,16 @@ def _cells():
             yield "memory", f"{firmware}, {size}", {"options": {**FIRMWARE[firmware], "memory": size}}
 
 
-# Machines of other emulators, by their classes in other_machines.py.
-OTHERS = {"Bochs": "Bochs", "v86": "V86Machine"}
+# Machines of other emulators: the class in other_machines.py, what Bochs is told besides, what the
+# boot says of the keyboard. Bochs' USB keyboards are low-speed devices, which QEMU has not.
+LOW_SPEED = "enabled=1, port1=keyboard, options1=speed:low"
+OTHERS = {
+    "Bochs": ("Bochs", (), "keyboard: PS/2"),
+    "Bochs, UHCI": ("Bochs", (f"usb_uhci: {LOW_SPEED}",), "keyboard: USB, on UHCI"),
+    "Bochs, OHCI": ("Bochs", ("pci: enabled=1, chipset=i440fx, slot1=usb_ohci",
+                              f"usb_ohci: {LOW_SPEED}"), "keyboard: USB, on OHCI"),
+    "v86": ("V86Machine", (), "keyboard: PS/2"),
+}
 
 CELLS = [Cell(part, name, quick=(part, name) in QUICK, **more) for part, name, more in _cells()]
 assert QUICK == {(cell.part, cell.name) for cell in CELLS if cell.quick}

@@ -47,9 +47,10 @@ def table(found):
         first = cell.part if cell.part != part else ""
         part = cell.part
         rows.append(f"| {first} | {cell.name} | {cell.keyboard} | {screen} | {result} |")
-    for number, name in enumerate(cells.OTHERS):
+    for number, (name, (_, _, keyboard)) in enumerate(cells.OTHERS.items()):
         screen, result = found.get(name, ("", "did not run"))
-        rows.append(f"| {'' if number else 'other machines'} | {name} | PS/2 | {screen} | {result} |")
+        first = "" if number else "other machines"
+        rows.append(f"| {first} | {name} | {keyboard.split(' ')[-1]} | {screen} | {result} |")
     return rows
 
 

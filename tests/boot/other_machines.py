@@ -42,13 +42,15 @@ class Bochs(Console):
     PICTURE = (1024, 768)       # of the machine's screen
     PLACE = (4, 36)             # where in the window: behind its border and below its tool bar
 
-    def __init__(self, image=None):
+    def __init__(self, *words):
+        """words: more lines of the bochsrc."""
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         folder = Path(self.folder.name)
         listener = socket.create_server(("localhost", 0))
-        (folder / "bochsrc").write_text(BOCHSRC.format(
-            image=image or images.default_image(), port=listener.getsockname()[1], folder=folder))
+        common = BOCHSRC.format(image=images.default_image(), folder=folder,
+                                port=listener.getsockname()[1])
+        (folder / "bochsrc").write_text("\n".join([common, *words, ""]))
         (folder / "rc").write_text("continue\n")
         self.log = open(folder / "output", "wb")
         self.display = self._start_x(folder)
@@ -120,12 +122,12 @@ class Bochs(Console):
 class V86Machine(Console):
     """v86, driven through v86.mjs."""
 
-    def __init__(self, image=None):
+    def __init__(self):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         self.answers = []
         self.process = subprocess.Popen(
-            ["node", HERE / "v86.mjs", V86, image or images.default_image()], text=True,
+            ["node", HERE / "v86.mjs", V86, images.default_image()], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         threading.Thread(target=self._read, daemon=True).start()
 
