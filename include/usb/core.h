@@ -8,7 +8,9 @@
  *
  * A port with a connection that was stable for 100 ms is reset, and its device is asked for its
  * descriptors, gets an address, and goes to the first class driver that knows one of its
- * interfaces. Without such a driver it is listed and left alone.
+ * interfaces. Without such a driver it is listed and left alone. A device that fails on the way is
+ * tried again, each time after a longer pause in which others have their turn, until it is given up
+ * with a line in the log.
  *
  * Everything here is by the thread "usb" with interrupts on, if nothing else is said.
  */
@@ -26,11 +28,18 @@
 
 /* ---- For class drivers ---- */
 
+/* What became of a device. */
+enum usb_attach {
+    USB_ATTACHED,
+    USB_NOT_USED,  /* nobody can use it, now or later: it is listed only */
+    USB_TRY_AGAIN, /* it failed, and may do better after another reset */
+};
+
 struct usb_class {
     const char *name;
-    bool (*matches)(const struct usb_interface *interface);
-    /* The device is configured. False: it cannot be used, and nothing is left behind. */
-    bool (*attach)(struct usb_device *device, const struct usb_interface *interface);
+    bool (*matches)(const struct usb_device *device, const struct usb_interface *interface);
+    /* The device is configured. If it is not attached, nothing is left behind. */
+    enum usb_attach (*attach)(struct usb_device *device, const struct usb_interface *interface);
     /* In each step: what has to be done by the thread. */
     void (*service)(struct usb_device *device);
     /* The device is gone, or its controller is; endpoints are closed, memory is given back. */
@@ -50,6 +59,7 @@ struct usb_device_core {
     const struct usb_class *driver; /* NULL: none knows it */
     void *driver_data;
     struct usb_hub *hub; /* the device's ports, if it is a hub that works */
+    bool restart;        /* usb_restart() wants it */
 };
 
 /* USB 2.0, "Setup Data Format": the parts of bmRequestType, and requests used in several places. */
@@ -82,11 +92,17 @@ bool usb_request(struct usb_device *device, uint8_t request_type, uint8_t reques
 bool usb_open_interrupt(struct usb_device *device, const struct usb_interface *interface,
                         struct usb_endpoint *endpoint) MUST_CHECK;
 
-/* Takes a transfer back, if one is pending, and closes the endpoint. */
+/* Takes a transfer back, if one is pending, without its done(), and closes the endpoint. */
 void usb_close_interrupt(struct usb_endpoint *endpoint, struct usb_transfer *transfer);
 
 /* After a stall or a failure of an interrupt endpoint: makes it usable again. */
 bool usb_recover_interrupt(struct usb_endpoint *endpoint) MUST_CHECK;
+
+/*
+ * Nothing else helps: after this call of service() the device is detached, its port is reset, and
+ * it is brought up anew. A device that needs that too often is given up.
+ */
+void usb_restart(struct usb_device *device);
 
 /* Starts a transfer, any context. False: nothing was started. */
 bool usb_submit(struct usb_transfer *transfer) MUST_CHECK;
@@ -111,7 +127,8 @@ enum usb_port_state {
 
 struct usb_port {
     enum usb_port_state state;
-    uint64_t since_ms; /* settling */
+    uint64_t since_ms; /* settling: from when on it counts, perhaps in the future; used */
+    uint32_t attempts; /* at what is connected now */
     struct usb_device *device;
 };
 
@@ -136,7 +153,7 @@ void usb_detach_ports(struct usb_hub *hub);
 
 /* ---- For the system ---- */
 
-/* True: no port is settling. */
+/* True: no port is settling, but for those whose devices have failed twice. */
 bool usb_core_step(void);
 
 /* Interrupts are off. */

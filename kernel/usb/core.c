@@ -19,12 +19,15 @@
 #include <log.h>
 
 #define DEBOUNCE_MS        100u
-#define RESET_RECOVERY_MS  10u
-#define ADDRESS_SETTLE_MS  10u /* the specification grants 2 */
-#define RETRY_MS           50u
+#define RESET_RECOVERY_MS  10u    /* what the specification grants a device */
+#define SLOW_RECOVERY_MS   50u    /* and what is granted to one that has failed */
+#define ADDRESS_SETTLE_MS  10u    /* the specification grants 2 */
+#define RETRY_MS           150u   /* before the second attempt; twice that before the third... */
+#define STABLE_MS          10000u /* a device that worked so long has all its attempts again */
 #define CONTROL_TIMEOUT_MS 1000u
-#define ATTEMPTS           3u
+#define ATTEMPTS           4u
 #define ADDRESSES          128u
+#define STRING_LENGTH      255u /* what is asked for: other lengths are too much for some devices */
 
 static const struct usb_class *const classes[] = { &usb_hub_class, &usb_keyboard_class };
 
@@ -137,8 +140,10 @@ bool usb_open_interrupt(struct usb_device *device, const struct usb_interface *i
 {
     uint16_t packet_size = interface->interrupt_in.packet_size;
 
-    if (interface->interrupt_in.address == 0 || packet_size > max_interrupt_packet(device->speed))
+    if (interface->interrupt_in.address == 0)
         return false;
+    if (packet_size > max_interrupt_packet(device->speed)) /* low-speed devices that claim 64 */
+        packet_size = max_interrupt_packet(device->speed);
     *endpoint = (struct usb_endpoint){
         .device = device,
         .address = interface->interrupt_in.address,
@@ -148,8 +153,12 @@ bool usb_open_interrupt(struct usb_device *device, const struct usb_interface *i
     return !device->controller->dead && device->controller->ops->endpoint_open(endpoint);
 }
 
+/* A report may still come while the transfer is taken back; nobody starts it again then. */
 void usb_close_interrupt(struct usb_endpoint *endpoint, struct usb_transfer *transfer)
 {
+    uint32_t state = usb_lock();
+    transfer->done = NULL;
+    usb_unlock(state);
     cancel(transfer);
     if (!endpoint->device->controller->dead)
         endpoint->device->controller->ops->endpoint_close(endpoint);
@@ -161,6 +170,11 @@ bool usb_recover_interrupt(struct usb_endpoint *endpoint)
 
     return usb_request(device, USB_TO_ENDPOINT, USB_CLEAR_FEATURE, 0, endpoint->address, NULL, 0) &&
            !device->controller->dead && device->controller->ops->endpoint_reset(endpoint);
+}
+
+void usb_restart(struct usb_device *device)
+{
+    device->core->restart = true;
 }
 
 /* ---- Descriptors ---- */
@@ -177,7 +191,7 @@ static enum usb_status get_descriptor(struct usb_device *device, uint16_t type_a
 /* What the device calls itself. A device that fails here is none the worse. */
 static void read_string(struct usb_device *device, uint8_t index, uint16_t language, char *text)
 {
-    uint8_t bytes[2 + 2 * USB_STRING_SIZE];
+    uint8_t bytes[STRING_LENGTH];
     uint16_t actual;
 
     if (index != 0 && get_descriptor(device, (uint16_t)(USB_DESCRIPTOR_STRING << 8 | index),
@@ -188,7 +202,7 @@ static void read_string(struct usb_device *device, uint8_t index, uint16_t langu
 static void read_strings(struct usb_device *device)
 {
     struct usb_device_core *core = device->core;
-    uint8_t languages[4];
+    uint8_t languages[STRING_LENGTH];
     uint16_t actual;
 
     if (core->descriptor.manufacturer_string == 0 && core->descriptor.product_string == 0)
@@ -343,43 +357,47 @@ static bool address_and_identify(struct usb_device *device, bool address_first)
     return learn_packet_size(device) && set_address(device) && read_device_descriptor(device);
 }
 
-/* The interface of a configuration that a class driver knows; true when one took it. */
-static bool bind_interface(struct usb_device *device, const struct usb_configuration *configuration,
-                           const struct usb_interface *interface)
+/* Gives an interface of a configuration to the class driver that knows it, if there is one. */
+static enum usb_attach bind_interface(struct usb_device *device,
+                                      const struct usb_configuration *configuration,
+                                      const struct usb_interface *interface)
 {
     struct usb_device_core *core = device->core;
+    enum usb_attach result = USB_NOT_USED;
 
-    for (uint32_t i = 0; i < ARRAY_SIZE(classes); i++) {
-        if (!classes[i]->matches(interface))
+    for (uint32_t i = 0; i < ARRAY_SIZE(classes) && result == USB_NOT_USED; i++) {
+        if (!classes[i]->matches(device, interface))
             continue;
         if (!usb_request(device, 0, USB_SET_CONFIGURATION, configuration->value, 0, NULL, 0))
-            return false;
+            return USB_TRY_AGAIN;
         core->driver = classes[i];
-        if (classes[i]->attach(device, interface))
-            return true;
-        core->driver = NULL;
+        result = classes[i]->attach(device, interface);
+        if (result != USB_ATTACHED)
+            core->driver = NULL;
     }
-    return false;
+    return result;
 }
 
-static void bind_driver(struct usb_device *device)
+static enum usb_attach bind_driver(struct usb_device *device)
 {
     struct usb_configuration configuration;
     struct usb_interface interface;
+    enum usb_attach result = USB_NOT_USED;
     uint16_t length;
     uint32_t offset = 0;
 
     uint8_t *bytes = read_configuration(device, &configuration, &length);
     if (bytes == NULL)
-        return;
-    for (bool first = true; usb_next_interface(bytes, length, &offset, &interface); first = false) {
-        bool bound = bind_interface(device, &configuration, &interface);
-        if (bound || first)
+        return USB_TRY_AGAIN;
+    for (bool first = true;
+         result == USB_NOT_USED && usb_next_interface(bytes, length, &offset, &interface);
+         first = false) {
+        result = bind_interface(device, &configuration, &interface);
+        if (result == USB_ATTACHED || first)
             device->core->interface = interface;
-        if (bound)
-            break;
     }
     kfree(bytes);
+    return result;
 }
 
 static void detach_device(struct usb_device *device)
@@ -392,13 +410,14 @@ static void detach_device(struct usb_device *device)
 }
 
 /* One attempt at the device behind a port; NULL when it did not answer as it has to. */
-static struct usb_device *try_port(struct usb_hub *hub, uint32_t port, bool address_first)
+static struct usb_device *try_port(struct usb_hub *hub, uint32_t port, uint32_t attempt)
 {
     struct usb_port_status status;
+    bool address_first = attempt % 2 == 0;
 
     if (!hub->port_reset(hub, port, &status) || !status.enabled)
         return NULL;
-    usb_sleep(RESET_RECOVERY_MS);
+    usb_sleep(attempt == 1 ? RESET_RECOVERY_MS : SLOW_RECOVERY_MS);
     struct usb_device *device = new_device(hub, port, status.speed);
     if (device == NULL)
         return NULL;
@@ -419,35 +438,58 @@ static bool still_connected(struct usb_hub *hub, uint32_t port)
     return hub->port_status(hub, port, &status) && status.connected;
 }
 
-static void attach_port(struct usb_hub *hub, uint32_t number)
+static void warn(struct usb_hub *hub, uint32_t number, const char *what)
+{
+    char place[48];
+    struct usb_device here = { .controller = hub->controller,
+                               .parent = hub->device,
+                               .port = (uint8_t)number };
+
+    usb_format_place(&here, place, sizeof(place));
+    klog_warning("USB: the device on %s %s", place, what);
+}
+
+/* What is connected has failed: it gets another chance later, if it had not too many. */
+static void try_later(struct usb_hub *hub, uint32_t number, const char *what)
 {
     struct usb_port *port = &hub->port[number];
 
-    for (uint32_t attempt = 0; attempt < ATTEMPTS && !hub->controller->dead; attempt++) {
-        struct usb_device *device = try_port(hub, number, attempt % 2 == 1);
-        if (device != NULL) {
-            port->device = device;
-            port->state = USB_PORT_USED;
-            read_strings(device);
-            bind_driver(device);
-            return;
-        }
-        usb_sleep(RETRY_MS);
-        if (!still_connected(hub, number))
-            break;
+    hub->port_disable(hub, number); /* two devices must not listen at address 0 */
+    if (!still_connected(hub, number)) {
+        port->state = USB_PORT_EMPTY;
+    } else if (port->attempts < ATTEMPTS) {
+        port->state = USB_PORT_SETTLING;
+        port->since_ms = usb_now_ms() + (RETRY_MS << (port->attempts - 1)) - DEBOUNCE_MS;
+    } else {
+        port->state = USB_PORT_FAILED;
+        warn(hub, number, what);
     }
-    if (hub->controller->dead)
+}
+
+/* A device that cannot be configured stays listed after the last attempt. */
+static void attach_port(struct usb_hub *hub, uint32_t number)
+{
+    struct usb_port *port = &hub->port[number];
+    enum usb_attach result = USB_TRY_AGAIN;
+
+    port->attempts++;
+    struct usb_device *device = try_port(hub, number, port->attempts);
+    if (device != NULL)
+        result = bind_driver(device);
+    bool is_last = port->attempts >= ATTEMPTS && !hub->controller->dead;
+    if (device != NULL && (result != USB_TRY_AGAIN || is_last)) {
+        port->device = device;
+        port->state = USB_PORT_USED;
+        port->since_ms = usb_now_ms();
+        if (result == USB_TRY_AGAIN && still_connected(hub, number))
+            warn(hub, number, "cannot be configured");
+        read_strings(device);
         return;
-    port->state = USB_PORT_FAILED;
-    hub->port_disable(hub, number);
-    if (still_connected(hub, number)) {
-        char place[48];
-        struct usb_device here = { .controller = hub->controller,
-                                   .parent = hub->device,
-                                   .port = (uint8_t)number };
-        usb_format_place(&here, place, sizeof(place));
-        klog_warning("USB: the device on %s does not answer", place);
     }
+    if (device != NULL)
+        detach_device(device);
+    if (!hub->controller->dead)
+        try_later(hub, number, "does not answer");
 }
 
 /* ---- Ports ---- */
@@ -458,6 +500,19 @@ static void detach_port(struct usb_port *port)
         detach_device(port->device);
     port->device = NULL;
     port->state = USB_PORT_EMPTY;
+}
+
+/* Its driver gave it up. If it worked for long, that is no reason not to try it again. */
+static void restart_port(struct usb_hub *hub, uint32_t number)
+{
+    struct usb_port *port = &hub->port[number];
+
+    detach_port(port);
+    if (hub->controller->dead)
+        return;
+    if (usb_now_ms() - port->since_ms >= STABLE_MS)
+        port->attempts = 1;
+    try_later(hub, number, "fails again and again");
 }
 
 void usb_detach_ports(struct usb_hub *hub)
@@ -490,12 +545,13 @@ static void look_at_port(struct usb_hub *hub, uint32_t number)
     if (port->state == USB_PORT_EMPTY && status.connected) {
         port->state = USB_PORT_SETTLING;
         port->since_ms = usb_now_ms();
+        port->attempts = 0;
     }
     if (port->state != USB_PORT_SETTLING)
         return;
-    if (status.changed)
+    if (status.changed && port->since_ms < usb_now_ms())
         port->since_ms = usb_now_ms();
-    else if (usb_now_ms() - port->since_ms >= DEBOUNCE_MS)
+    else if (usb_now_ms() >= port->since_ms + DEBOUNCE_MS)
         attach_port(hub, number);
 }
 
@@ -520,6 +576,8 @@ void usb_service_ports(struct usb_hub *hub)
         struct usb_device *device = hub->port[number].device;
         if (device != NULL && device->core->driver != NULL)
             device->core->driver->service(device);
+        if (device != NULL && device->core->restart)
+            restart_port(hub, number);
     }
 }
 
@@ -527,8 +585,8 @@ static bool is_settled(const struct usb_hub *hub)
 {
     for (uint32_t number = 1; number <= hub->ports; number++) {
         const struct usb_port *port = &hub->port[number];
-        if (port->state == USB_PORT_SETTLING)
-            return false;
+        if (port->state == USB_PORT_SETTLING && port->attempts < 2)
+            return false; /* one that has failed twice is not waited for */
         if (port->device != NULL && port->device->core->hub != NULL &&
             !is_settled(port->device->core->hub))
             return false;

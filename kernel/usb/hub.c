@@ -55,9 +55,13 @@ struct hub {
     uint32_t failures; /* of the status endpoint, one after the other */
 };
 
-static bool hub_matches(const struct usb_interface *interface)
+static bool hub_matches(const struct usb_device *device, const struct usb_interface *interface)
 {
-    return interface->class == USB_CLASS_HUB;
+    if (interface->class != USB_CLASS_HUB)
+        return false;
+    if (device->depth >= USB_MAX_DEPTH)
+        klog_warning("USB: a hub behind %u others is not used", USB_MAX_DEPTH);
+    return device->depth < USB_MAX_DEPTH;
 }
 
 static bool is_super(const struct usb_hub *hub)
@@ -176,13 +180,23 @@ static void status_arrived(struct usb_transfer *transfer)
     usb_wake();
 }
 
-/* Asks again. A hub that was pulled fails here, too: its port tells. */
+/*
+ * Asks again. A hub that was pulled fails here, too: its port tells. One that is there and does not
+ * answer is started anew, for without it nothing would be known of its ports.
+ */
 static void ask_for_status(struct hub *hub)
 {
     enum usb_status ended = hub->transfer.status;
 
-    if (ended == USB_PENDING || hub->failures > MAX_STATUS_FAILURES)
+    if (ended == USB_PENDING)
         return;
+    if (hub->failures > MAX_STATUS_FAILURES) {
+        char place[48];
+        usb_format_place(hub->ports.device, place, sizeof(place));
+        klog_warning("USB: the hub on %s tells nothing any more", place);
+        usb_restart(hub->ports.device);
+        return;
+    }
     if (ended == USB_STALLED || ended == USB_FAILED) {
         hub->failures++;
         if (!usb_recover_interrupt(&hub->endpoint))
@@ -234,40 +248,38 @@ static void power_ports(struct usb_hub *hub, uint32_t power_good_ms)
 }
 
 /* The controller learns that the device is a hub. */
-static bool set_up_hub(struct usb_device *device, const struct usb_interface *interface)
+static enum usb_attach set_up_hub(struct usb_device *device, const struct usb_interface *interface)
 {
     struct usb_hub_descriptor descriptor;
 
-    if (device->depth >= USB_MAX_DEPTH) {
-        klog_warning("USB: a hub behind %u others is not used", USB_MAX_DEPTH);
-        return false;
-    }
     if (!read_hub_descriptor(device, &descriptor))
-        return false;
+        return USB_TRY_AGAIN;
     if (device->speed == USB_SPEED_SUPER &&
         !usb_request(device, HUB_REQUEST, SET_HUB_DEPTH, device->depth, 0, NULL, 0))
-        return false;
+        return USB_TRY_AGAIN;
     device->is_hub = true;
     device->hub_ports = descriptor.ports;
     device->hub_think_time = descriptor.think_time;
     device->hub_multi_tt = choose_multi_tt(device, interface);
     if (!device->controller->ops->device_update(device))
-        return false;
+        return USB_TRY_AGAIN;
 
     struct hub *hub = device->core->driver_data;
     hub->ports.ports = descriptor.ports;
     hub->ports.port = kcalloc(descriptor.ports + 1u, sizeof(struct usb_port));
-    if (hub->ports.port == NULL || !usb_open_interrupt(device, interface, &hub->endpoint))
-        return false;
+    if (hub->ports.port == NULL)
+        return USB_TRY_AGAIN;
+    if (!usb_open_interrupt(device, interface, &hub->endpoint))
+        return USB_NOT_USED; /* the controller has said why */
     power_ports(&hub->ports, descriptor.power_good_ms);
-    return true;
+    return USB_ATTACHED;
 }
 
-static bool hub_attach(struct usb_device *device, const struct usb_interface *interface)
+static enum usb_attach hub_attach(struct usb_device *device, const struct usb_interface *interface)
 {
     struct hub *hub = kcalloc(1, sizeof(*hub));
     if (hub == NULL)
-        return false;
+        return USB_TRY_AGAIN;
 
     hub->ports = (struct usb_hub){
         .controller = device->controller,
@@ -277,12 +289,13 @@ static bool hub_attach(struct usb_device *device, const struct usb_interface *in
         .port_disable = hub_port_disable,
     };
     device->core->driver_data = hub;
-    if (!set_up_hub(device, interface)) {
+    enum usb_attach result = set_up_hub(device, interface);
+    if (result != USB_ATTACHED) {
         device->is_hub = false;
         device->core->driver_data = NULL;
         kfree(hub->ports.port);
         kfree(hub);
-        return false;
+        return result;
     }
     hub->transfer = (struct usb_transfer){
         .endpoint = &hub->endpoint,
@@ -292,7 +305,7 @@ static bool hub_attach(struct usb_device *device, const struct usb_interface *in
         .arg = hub,
     };
     device->core->hub = &hub->ports;
-    return true;
+    return USB_ATTACHED;
 }
 
 static void hub_detach(struct usb_device *device)

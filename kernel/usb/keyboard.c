@@ -102,20 +102,26 @@ static void show_leds(struct usb_keyboard *keyboard)
                           keyboard->interface, &report, sizeof(report));
 }
 
+/* The transfer may fail before this returns: then `broken` is set already. */
+static void start_reports(struct usb_keyboard *keyboard)
+{
+    keyboard->broken = false;
+    if (!usb_submit(&keyboard->transfer))
+        keyboard->broken = true;
+}
+
 /* A keyboard that was pulled also fails here, until its port tells. */
 static void recover(struct usb_keyboard *keyboard)
 {
-    if (!keyboard->broken || keyboard->recoveries > MAX_RECOVERIES)
+    if (!keyboard->broken)
         return;
     if (++keyboard->recoveries > MAX_RECOVERIES) {
         klog_warning("keyboard: USB, on %s: no more reports come", keyboard->place);
-        input_release_keys(&keyboard->input);
+        usb_restart(keyboard->device);
         return;
     }
-    if (!usb_recover_interrupt(&keyboard->endpoint))
-        return;
-    keyboard->broken = false;
-    keyboard->broken = !usb_submit(&keyboard->transfer);
+    if (usb_recover_interrupt(&keyboard->endpoint))
+        start_reports(keyboard);
 }
 
 static void keyboard_service(struct usb_device *device)
@@ -128,7 +134,8 @@ static void keyboard_service(struct usb_device *device)
 
 /* ---- Attaching ---- */
 
-static bool keyboard_matches(const struct usb_interface *interface)
+static bool keyboard_matches(const struct usb_device *device UNUSED,
+                             const struct usb_interface *interface)
 {
     return interface->class == USB_CLASS_HID && interface->subclass == USB_HID_BOOT &&
            interface->protocol == USB_HID_KEYBOARD && interface->setting == 0 &&
@@ -160,11 +167,12 @@ static void unlink_keyboard(struct usb_keyboard *keyboard)
     usb_unlock(state);
 }
 
-static bool keyboard_attach(struct usb_device *device, const struct usb_interface *interface)
+static enum usb_attach keyboard_attach(struct usb_device *device,
+                                       const struct usb_interface *interface)
 {
     struct usb_keyboard *keyboard = kcalloc(1, sizeof(*keyboard));
     if (keyboard == NULL)
-        return false;
+        return USB_TRY_AGAIN;
 
     keyboard->device = device;
     keyboard->interface = interface->number;
@@ -176,7 +184,7 @@ static bool keyboard_attach(struct usb_device *device, const struct usb_interfac
     if (!usb_open_interrupt(device, interface, &keyboard->endpoint)) {
         klog_warning("keyboard: USB, on %s: its endpoint cannot be opened", keyboard->place);
         kfree(keyboard);
-        return false;
+        return USB_NOT_USED;
     }
     keyboard->transfer = (struct usb_transfer){
         .endpoint = &keyboard->endpoint,
@@ -189,8 +197,8 @@ static bool keyboard_attach(struct usb_device *device, const struct usb_interfac
     input_register_keyboard(&keyboard->input);
     link_keyboard(keyboard);
     klog("keyboard: USB, on %s", keyboard->place);
-    keyboard->broken = !usb_submit(&keyboard->transfer);
-    return true;
+    start_reports(keyboard);
+    return USB_ATTACHED;
 }
 
 static void keyboard_detach(struct usb_device *device)
