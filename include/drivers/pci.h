@@ -37,6 +37,12 @@ void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear);
 volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar,
                            uint32_t length) MUST_CHECK;
 
+/*
+ * Puts a device into the power state D0, if firmware has left it in another; a line says so. May
+ * sleep.
+ */
+void pci_wake(pci_address_t address);
+
 /* The offset of the function's first capability with that ID, or 0. */
 uint32_t pci_find_capability(pci_address_t address, uint8_t id);
 

@@ -112,4 +112,15 @@ bool pci_move_bar(const struct pci_access *access, struct pci_device_info *info,
  */
 uint32_t pci_scan_capability(const struct pci_access *access, pci_address_t address, uint8_t id);
 
+#define PCI_WAKE_MS 10u /* what a function may take from D3 to D0 */
+
+/*
+ * Puts a device (not a bridge) into the power state D0, through the capability for that. Returns
+ * the state it was in, 0 to 3: 0 also if it has no such capability, or did not answer. From
+ * another than 0 it may have been reset on the way: its base addresses, command register and
+ * interrupt line are as before. sleep: waits at least so many milliseconds.
+ */
+uint32_t pci_wake_function(const struct pci_access *access, pci_address_t address,
+                           void (*sleep)(uint32_t ms));
+
 #endif

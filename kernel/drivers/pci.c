@@ -11,6 +11,7 @@
 #include <log.h>
 #include <mem/window.h>
 #include <panic.h>
+#include <sched/thread.h>
 #include <x86/io.h>
 
 #define PORT_ADDRESS   0xcf8
@@ -191,6 +192,20 @@ volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uin
         pci_set_command(info->address, PCI_COMMAND_MEMORY, 0);
     }
     return window;
+}
+
+static void sleep_ms(uint32_t ms)
+{
+    (void)thread_sleep(ms);
+}
+
+void pci_wake(pci_address_t address)
+{
+    uint32_t state = pci_wake_function(&ports, address, sleep_ms);
+
+    if (state != 0)
+        klog("PCI: %02x:%02x.%x: woken from D%u", pci_bus(address), pci_device(address),
+             pci_function(address), state);
 }
 
 uint32_t pci_find_capability(pci_address_t address, uint8_t id)

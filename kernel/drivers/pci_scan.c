@@ -11,7 +11,8 @@
  * decoding because RAM is behind them, and the functions in `no_bars`.
  *
  * Sources: PCI Local Bus Specification 3.0, "Configuration Space Organization" and "Base
- * Addresses"; PCI-to-PCI Bridge Architecture Specification 1.2, "Configuration Registers".
+ * Addresses"; PCI-to-PCI Bridge Architecture Specification 1.2, "Configuration Registers"; PCI Bus
+ * Power Management Interface Specification 1.2, "PMCSR".
  */
 #include <drivers/pci_scan.h>
 #include <lib/string.h>
@@ -31,6 +32,12 @@
 #define CAPABILITIES_START   0x40u
 #define CAPABILITIES_MAX     48u /* four bytes each fill the rest of configuration space */
 #define CARDBUS_CAPABILITIES 0x14
+
+#define CAPABILITY_POWER     0x01
+#define POWER_CONTROL        4u /* from the capability */
+#define POWER_CONTROL_LAST   (256u - 8u)
+#define POWER_STATE          3u
+#define POWER_WAKES          0x8100u /* PME: its enable, and its status that a one clears */
 
 /* Functions where something else than base addresses is found in their place (Intel errata). */
 static const struct {
@@ -288,4 +295,49 @@ uint32_t pci_scan_capability(const struct pci_access *access, pci_address_t addr
         offset = capability >> 8 & 0xfc;
     }
     return 0;
+}
+
+/* What a function loses that is reset as it leaves D3. */
+struct header {
+    uint32_t command, bars[PCI_BARS], interrupt;
+};
+
+static void save_header(const struct pci_access *access, pci_address_t address,
+                        struct header *header)
+{
+    header->command = access->read(address, PCI_COMMAND);
+    header->interrupt = access->read(address, PCI_INTERRUPT);
+    for (uint32_t i = 0; i < PCI_BARS; i++)
+        header->bars[i] = access->read(address, PCI_BAR0 + 4 * i);
+}
+
+static void restore_header(const struct pci_access *access, pci_address_t address,
+                           const struct header *header)
+{
+    uint32_t state = access->quiet_begin();
+    write_command(access, address, header->command & ~COMMAND_DECODE);
+    for (uint32_t i = 0; i < PCI_BARS; i++)
+        access->write(address, PCI_BAR0 + 4 * i, header->bars[i]);
+    access->write(address, PCI_INTERRUPT, header->interrupt);
+    write_command(access, address, header->command);
+    access->quiet_end(state);
+}
+
+uint32_t pci_wake_function(const struct pci_access *access, pci_address_t address,
+                           void (*sleep)(uint32_t ms))
+{
+    struct header header;
+    uint32_t at = pci_scan_capability(access, address, CAPABILITY_POWER);
+
+    if (at == 0 || at > POWER_CONTROL_LAST ||
+        (access->read(address, PCI_HEADER) >> 16 & HEADER_TYPE) != PCI_HEADER_DEVICE)
+        return 0;
+    uint32_t power = access->read(address, at + POWER_CONTROL);
+    if (power == UINT32_MAX || (power & POWER_STATE) == 0)
+        return 0;
+    save_header(access, address, &header);
+    access->write(address, at + POWER_CONTROL, power & ~(POWER_STATE | POWER_WAKES));
+    sleep(PCI_WAKE_MS);
+    restore_header(access, address, &header);
+    return power & POWER_STATE;
 }

@@ -114,9 +114,26 @@ static void poll(void *arg UNUSED)
     usb_core_tick();
 }
 
+static bool is_controller(const struct pci_device_info *info)
+{
+    return info->class == PCI_CLASS_SERIAL_BUS && info->subclass == PCI_SUBCLASS_USB;
+}
+
+/* Firmware may have put those to sleep that it did not need itself: they have no registers then. */
+static void wake_controllers(void)
+{
+    const struct pci_device_info *info;
+
+    for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
+        if (is_controller(info))
+            pci_wake(info->address);
+    }
+}
+
 /* In an order that matters: EHCI decides what its companions get. */
 static void start_controllers(void)
 {
+    wake_controllers();
     xhci_start();
     ehci_start();
     ohci_start();
@@ -172,7 +189,7 @@ static bool has_controllers(void)
     const struct pci_device_info *info;
 
     for (uint32_t i = 0; (info = pci_get(i)) != NULL; i++) {
-        if (info->class == PCI_CLASS_SERIAL_BUS && info->subclass == PCI_SUBCLASS_USB)
+        if (is_controller(info))
             return true;
     }
     return false;

@@ -31,6 +31,8 @@ struct fake {
     pci_address_t address;
     uint32_t words[WORDS], writable[WORDS], original[WORDS];
     uint32_t writes;
+    uint32_t power; /* where its power state is controlled; 0: nowhere */
+    bool is_waking; /* and must not be touched */
 };
 
 static struct fake machine[4096];
@@ -56,6 +58,7 @@ static uint32_t fake_read(pci_address_t address, uint32_t offset)
     assert_true(offset < 4 * WORDS && offset % 4 == 0);
     if (f == NULL && ghosts)
         return 0x81818181;
+    assert_true(f == NULL || !f->is_waking);
     return f != NULL ? f->words[offset / 4] : UINT32_MAX;
 }
 
@@ -63,6 +66,18 @@ static bool is_bar(const struct fake *f, uint32_t offset)
 {
     uint32_t header = f->words[PCI_HEADER / 4] >> 16 & 0x7f;
     return offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * (header == 1 ? 2 : 6);
+}
+
+/* To D0: it takes a while, and all is as after a reset. */
+static void write_power(struct fake *f, uint32_t value)
+{
+    assert_int_equal(value & 0x8103, 0);
+    f->words[f->power / 4] = value;
+    f->is_waking = true;
+    f->words[PCI_COMMAND / 4] &= 0xffff0000;
+    f->words[PCI_INTERRUPT / 4] &= 0xffffff00;
+    for (uint32_t word = PCI_BAR0 / 4; word < PCI_BAR0 / 4 + PCI_BARS; word++)
+        f->words[word] &= ~f->writable[word];
 }
 
 static void fake_write(pci_address_t address, uint32_t offset, uint32_t value)
@@ -73,13 +88,22 @@ static void fake_write(pci_address_t address, uint32_t offset, uint32_t value)
     if (f == NULL && ghosts)
         return;
     assert_non_null(f);
+    assert_false(f->is_waking);
+    if (f->power != 0 && offset == f->power) {
+        write_power(f, value);
+        return;
+    }
     assert_true(quiet);
+    if (f->power != 0 && offset == PCI_INTERRUPT) {
+        f->words[offset / 4] = value;
+        return;
+    }
     assert_true(offset == PCI_COMMAND || is_bar(f, offset));
     f->writes++;
     uint32_t *word = &f->words[offset / 4];
     if (offset == PCI_COMMAND) {
         assert_int_equal(value >> 16, 0); /* ones would clear status bits */
-        assert_int_equal((value ^ *word) & 0xffff & ~DECODE, 0);
+        assert_true(f->power != 0 || ((value ^ *word) & 0xffff & ~DECODE) == 0);
         *word = (*word & 0xffff0000) | value;
         return;
     }
@@ -529,6 +553,67 @@ static void test_capabilities(void **state)
     assert_int_equal(pci_scan_capability(&access, f->address, 0x01), 0xa0);
 }
 
+/* ---- Power ---- */
+
+static uint32_t slept_ms;
+
+static void sleep_ms(uint32_t ms)
+{
+    assert_false(quiet);
+    slept_ms += ms;
+    for (uint32_t i = 0; i < fakes; i++)
+        machine[i].is_waking = false;
+}
+
+static struct fake *add_sleeper(uint32_t device, uint32_t state)
+{
+    struct fake *f = add(0, device, 0, XHCI, 0);
+
+    set_bar(f, 0, 0xfebf0004, 0xffffffffffff0000);
+    f->words[PCI_CAPABILITIES / 4] = 0x50;
+    f->words[0x50 / 4] = 0x00030001;
+    f->words[0x54 / 4] = 0x8100 | state; /* it would wake others, and did */
+    f->power = 0x54;
+    return f;
+}
+
+static void test_waking(void **state)
+{
+    (void)state;
+    for (uint32_t from = 1; from <= 3; from++) {
+        struct fake *f = add_sleeper(from, from);
+        memcpy(f->original, f->words, sizeof(f->words));
+        slept_ms = 0;
+        assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), from);
+        assert_true(slept_ms >= 10);
+        f->original[0x54 / 4] = 0;
+        assert_memory_equal(f->original, f->words, sizeof(f->words));
+        assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0);
+    }
+}
+
+static void test_who_is_not_woken(void **state)
+{
+    (void)state;
+    struct fake *f = add(0, 1, 0, XHCI, 0);
+
+    slept_ms = 0;
+    f->words[PCI_CAPABILITIES / 4] = 0x50;
+    assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0); /* has nothing for it */
+    f->words[PCI_CAPABILITIES / 4] = 0xfc;
+    f->words[0xfc / 4] = 1; /* and what it says lies outside */
+    assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0);
+    f = add_sleeper(2, 0);
+    assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0);
+    f->words[0x54 / 4] = UINT32_MAX;
+    assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0);
+    f = add_sleeper(3, 3);
+    f->words[PCI_HEADER / 4] |= PCI_HEADER_BRIDGE << 16;
+    assert_int_equal(pci_wake_function(&access, f->address, sleep_ms), 0);
+    assert_int_equal(pci_wake_function(&access, PCI_ADDRESS(0, 9, 0), sleep_ms), 0);
+    assert_int_equal(slept_ms, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +637,8 @@ int main(void)
         cmocka_unit_test_setup(test_move_refused, start),
         cmocka_unit_test_setup(test_random_machines, start),
         cmocka_unit_test_setup(test_capabilities, start),
+        cmocka_unit_test_setup(test_waking, start),
+        cmocka_unit_test_setup(test_who_is_not_woken, start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
