@@ -74,6 +74,7 @@ struct usb_device_core {
 #define USB_SET_FEATURE       3
 #define USB_SET_ADDRESS       5
 #define USB_GET_DESCRIPTOR    6
+#define USB_CLEAR_TT_BUFFER   8 /* of hubs */
 #define USB_SET_CONFIGURATION 9
 #define USB_SET_INTERFACE     11
 
@@ -87,6 +88,23 @@ enum usb_status usb_control(struct usb_device *device, const struct usb_setup *s
 /* The same without data, or with all of it: true when just that was moved. */
 bool usb_request(struct usb_device *device, uint8_t request_type, uint8_t request, uint16_t value,
                  uint16_t index, void *data, uint16_t length);
+
+/*
+ * USB 2.0, "Clear TT Buffer": after a control transfer that was broken off, the hub that splits for
+ * the device still waits for the rest. Both directions; that it fails, as on a hub that was
+ * pulled, changes nothing. bus_address: the device's on the bus.
+ */
+static inline void usb_clear_translator(const struct usb_device *device, uint32_t bus_address)
+{
+    struct usb_device *hub = device->translator;
+    uint16_t endpoint = (uint16_t)(bus_address << 4);
+    uint16_t port = hub->hub_multi_tt ? device->translator_port : 1;
+
+    if (usb_request(hub, USB_CLASS_REQUEST | USB_TO_OTHER, USB_CLEAR_TT_BUFFER, endpoint, port,
+                    NULL, 0))
+        (void)usb_request(hub, USB_CLASS_REQUEST | USB_TO_OTHER, USB_CLEAR_TT_BUFFER,
+                          endpoint | 0x8000, port, NULL, 0);
+}
 
 /* Opens an interface's interrupt endpoint. The struct must live until it is closed. */
 bool usb_open_interrupt(struct usb_device *device, const struct usb_interface *interface,

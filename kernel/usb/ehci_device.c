@@ -11,11 +11,8 @@
 #include <usb/ehci_schedule.h>
 #include <usb/system.h>
 
-#define HUB_PORT_REQUEST (USB_CLASS_REQUEST | USB_TO_OTHER)
-#define CLEAR_TT_BUFFER  8
-
-#define DOORBELL_MS      20u
-#define FRAMES_MS        2u /* the frame that is worked on, and one that is read ahead */
+#define DOORBELL_MS 20u
+#define FRAMES_MS   2u /* the frame that is worked on, and one that is read ahead */
 
 _Static_assert(sizeof(struct ehci_pipe) <= EHCI_PIPE_SIZE, "a pipe is a piece of the pool");
 
@@ -231,22 +228,6 @@ void ehci_endpoint_close(struct usb_endpoint *endpoint)
     close_pipe(ehci_of(endpoint->device->controller), endpoint);
 }
 
-/*
- * USB 2.0, "Clear TT Buffer": a hub waits for the rest of a split that nobody asks for any more.
- * Both directions; that it fails, as on a hub that was pulled, changes nothing.
- */
-static void clear_translator_buffer(struct ehci_pipe *pipe)
-{
-    const struct usb_device *device = pipe->endpoint->device;
-    struct usb_device *hub = device->translator;
-    uint16_t what = (uint16_t)(ehci_pipe_address(pipe) << 4);
-    uint16_t port = hub->hub_multi_tt ? device->translator_port : 1;
-
-    pipe->broken_off = false;
-    if (usb_request(hub, HUB_PORT_REQUEST, CLEAR_TT_BUFFER, what, port, NULL, 0))
-        (void)usb_request(hub, HUB_PORT_REQUEST, CLEAR_TT_BUFFER, what | 0x8000, port, NULL, 0);
-}
-
 bool ehci_endpoint_reset(struct usb_endpoint *endpoint)
 {
     struct ehci *hc = ehci_of(endpoint->device->controller);
@@ -255,7 +236,9 @@ bool ehci_endpoint_reset(struct usb_endpoint *endpoint)
     unlink_pipe(hc, pipe);
     ehci_pipe_restart(pipe, 0);
     link_pipe(hc, pipe);
-    if (pipe->broken_off)
-        clear_translator_buffer(pipe);
+    if (pipe->broken_off) {
+        pipe->broken_off = false;
+        usb_clear_translator(endpoint->device, ehci_pipe_address(pipe));
+    }
     return !hc->controller.dead;
 }

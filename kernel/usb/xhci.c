@@ -38,6 +38,7 @@
 #define STATUS_NOT_READY       (1u << 11)
 #define STATUS_INTERNAL_ERROR  (1u << 12)
 #define RING_ABORT             (1u << 2)
+#define RING_RUNNING           (1u << 3)
 
 /* Of the one interrupter, from x->runtime. */
 #define RT_SEGMENTS            0x28
@@ -58,7 +59,7 @@
 
 #define HANDOFF_TIMEOUT_MS     1000u
 #define HALT_TIMEOUT_MS        100u
-#define RESET_TIMEOUT_MS       2000u
+#define RESET_TIMEOUT_MS       5000u /* some load their firmware meanwhile */
 #define COMMAND_TIMEOUT_MS     2000u
 #define MAX_CAPABILITIES       64u
 
@@ -68,6 +69,10 @@
 #define INTEL_USB2_MASK        0xd4
 #define INTEL_USB3_ENABLE      0xd8
 #define INTEL_USB3_MASK        0xdc
+
+#define RENESAS                0x1912
+#define RENESAS_UPD720201      0x0014
+#define RENESAS_UPD720202      0x0015
 
 #define SCRATCHPADS_MAX        (PAGE_SIZE / sizeof(uint64_t))
 
@@ -149,14 +154,19 @@ static bool command_has_ended(void *arg)
     return x->command_code != 0 || x->controller.dead;
 }
 
-/* A command that does not end is given up; the controller says so when it has let go of it. */
+/*
+ * A command that does not end is given up; the controller says so when it has let go of it, and
+ * stops its ring. The next doorbell starts it, at the next block: which is what is written here,
+ * too, should the ring stop before the register's upper half arrives.
+ */
 static void abort_command(struct xhci *x)
 {
-    write_address(x, x->operational + OP_COMMAND_RING, RING_ABORT);
-    if (!usb_wait(command_has_ended, x, COMMAND_TIMEOUT_MS))
+    uint32_t ring = x->operational + OP_COMMAND_RING;
+
+    write_address(x, ring, xhci_ring_position(&x->commands) | RING_ABORT);
+    if (!usb_wait(command_has_ended, x, COMMAND_TIMEOUT_MS) ||
+        !wait_bits(x, ring, RING_RUNNING, 0, COMMAND_TIMEOUT_MS))
         xhci_die(x, "it takes no commands, status", read_operational(x, OP_STATUS));
-    else if (!x->controller.dead)
-        xhci_ring_doorbell(x, 0, 0); /* the ring has stopped */
 }
 
 uint8_t xhci_command(struct xhci *x, uint32_t type, uint32_t parameter, uint32_t control,
@@ -390,6 +400,20 @@ static void take_intel_ports(struct xhci *x)
     pci_write(address, INTEL_USB2_ROUTING, pci_read(address, INTEL_USB2_MASK));
 }
 
+/* To EHCI, where firmware had switched them to an xHCI that does not come up. */
+static void give_back_intel_ports(const struct pci_device_info *info)
+{
+    if (info->vendor == INTEL && intel_has_ehci())
+        pci_write(info->address, INTEL_USB2_ROUTING, 0);
+}
+
+/* Those without a memory chip of their own wait for a system that brings their firmware. */
+static bool may_lack_firmware(const struct pci_device_info *info)
+{
+    return info->vendor == RENESAS &&
+           (info->device == RENESAS_UPD720201 || info->device == RENESAS_UPD720202);
+}
+
 static const struct usb_controller_ops ops = {
     .port_status = xhci_port_status,
     .port_reset = xhci_port_reset,
@@ -447,8 +471,10 @@ static void start(const struct pci_device_info *info)
 
     const char *wrong = bring_up(x);
     if (wrong != NULL) {
-        klog_warning("USB: xHCI %02x:%02x.%x is left alone: %s", PLACE(x), wrong);
+        klog_warning("USB: xHCI %02x:%02x.%x is left alone: %s%s", PLACE(x), wrong,
+                     may_lack_firmware(info) ? "; it may lack its firmware" : "");
         pci_set_command(info->address, 0, PCI_COMMAND_MASTER);
+        give_back_intel_ports(info);
         unmap_window((const void *)x->registers);
         kfree(x);
         return;

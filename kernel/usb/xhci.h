@@ -59,7 +59,8 @@ struct xhci_endpoint {
     struct usb_transfer *pending;
     uint32_t blocks[XHCI_TD_MAX]; /* of the pending transfer: physical addresses */
     uint32_t count;
-    uint16_t moved; /* as far as known */
+    uint16_t moved;  /* as far as known */
+    bool broken_off; /* a control transfer, in the middle */
 };
 
 /* A device that has a slot. */

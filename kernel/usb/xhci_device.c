@@ -23,6 +23,10 @@
 #define ENDPOINT_RUNNING     1u
 #define ENDPOINT_HALTED      2u
 
+#define STOP_ATTEMPTS        3u
+
+#define SLOT_ADDRESS(word)   ((word)&0xffu) /* of the slot context's fourth word */
+
 #define TRB_SHORT_EVENT      (1u << 2)
 #define TRB_EVENT            (1u << 5)
 #define TRB_IMMEDIATE        (1u << 6)
@@ -147,7 +151,8 @@ static uint32_t endpoint_state(const struct xhci *x, const struct xhci_device *d
 
 /*
  * Stops an endpoint, whatever state it is in, and lets it go on at the next free block. It may
- * halt just before it is stopped, so the state is looked at twice.
+ * halt just before it is stopped, so the state is looked at again. One whose doorbell was rung just
+ * before may refuse to be stopped at first.
  */
 static bool restart_endpoint(struct usb_endpoint *endpoint)
 {
@@ -157,7 +162,7 @@ static bool restart_endpoint(struct usb_endpoint *endpoint)
     uint32_t dci = xhci_dci(endpoint->address);
     uint32_t control = CMD_ENDPOINT(dci) | CMD_SLOT(d->slot);
 
-    if (endpoint_state(x, d, dci) == ENDPOINT_RUNNING)
+    for (uint32_t i = 0; i < STOP_ATTEMPTS && endpoint_state(x, d, dci) == ENDPOINT_RUNNING; i++)
         (void)xhci_command(x, CMD_STOP_ENDPOINT, 0, control, NULL);
     if (endpoint_state(x, d, dci) == ENDPOINT_HALTED)
         (void)xhci_command(x, CMD_RESET_ENDPOINT, 0, control, NULL);
@@ -167,7 +172,16 @@ static bool restart_endpoint(struct usb_endpoint *endpoint)
 
 bool xhci_endpoint_reset(struct usb_endpoint *endpoint)
 {
-    return restart_endpoint(endpoint);
+    const struct usb_device *device = endpoint->device;
+    struct xhci_endpoint *e = endpoint->host;
+    bool restarted = restart_endpoint(endpoint);
+
+    if (e->broken_off && device->translator != NULL) {
+        const struct xhci_device *d = device->host;
+        usb_clear_translator(device, SLOT_ADDRESS(((const volatile uint32_t *)d->context)[3]));
+    }
+    e->broken_off = false;
+    return restarted;
 }
 
 /* ---- Devices ---- */
@@ -324,6 +338,8 @@ static void end_transfer(struct xhci_endpoint *e, enum usb_status status, uint16
     struct usb_transfer *transfer = e->pending;
 
     e->pending = NULL;
+    if (transfer->endpoint->address == 0 && (status == USB_FAILED || status == USB_CANCELLED))
+        e->broken_off = true;
     usb_transfer_done(transfer, status, moved);
 }
 
@@ -371,7 +387,8 @@ void xhci_transfer_event(struct xhci *x, const struct xhci_trb *event)
     bool has_data = e->count != 2; /* a control transfer without data is setup and status */
     bool is_data = block == (e->count == 3 ? 1 : 0) && has_data;
 
-    if (is_data && left <= e->pending->length)
+    /* Some controllers report a short block twice, the second time as if all had been moved. */
+    if (is_data && left <= e->pending->length && e->pending->length - left < e->moved)
         e->moved = (uint16_t)(e->pending->length - left);
     if (code == CODE_STALL)
         end_transfer(e, USB_STALLED, 0);

@@ -17,6 +17,7 @@
 
 #define PORT_CONNECTED         (1u << 0)
 #define PORT_ENABLED           (1u << 1) /* a one switches it off */
+#define PORT_OVER_CURRENT      (1u << 3)
 #define PORT_RESET             (1u << 4)
 #define PORT_LINK(value)       ((value) >> 5 & 0xf)
 #define LINK_INACTIVE          6u
@@ -137,6 +138,7 @@ static void decode_port(struct xhci *x, uint32_t port, uint32_t value,
     };
 }
 
+/* Also tells what has changed, once, and gives back power that over-current has cost. */
 void xhci_port_status(struct usb_controller *controller, uint32_t port,
                       struct usb_port_status *status)
 {
@@ -149,6 +151,8 @@ void xhci_port_status(struct usb_controller *controller, uint32_t port,
     }
     if (value & PORT_CHANGES)
         write_port(x, port, value & PORT_CHANGES);
+    if (!(value & (PORT_POWER | PORT_OVER_CURRENT)))
+        write_port(x, port, PORT_POWER);
     decode_port(x, port, value, status);
 }
 

@@ -240,7 +240,8 @@ static struct hardware {
     /* What it is like. */
     bool big_contexts, firmware_owns, firmware_stays, clears_reset_early, hangs, ignores_abort;
     struct prng fuzz; /* its state is not 0: registers read as anything, and writes do nothing */
-    uint32_t scratchpads, reset_ms, hanging_commands, stalls, failures;
+    bool says_success_after_short;
+    uint32_t scratchpads, reset_ms, hanging_commands, stalls, failures, refused_stops;
     uint32_t structure_1, structure_2, parameters; /* as read */
     bool mute;
     uint32_t port_of_keyboard;
@@ -249,7 +250,7 @@ static struct hardware {
     uint32_t command, status, configure, legacy, smi, port[PORTS + 1];
     uint32_t ring, array, event_size, event_table, event_dequeue;
     uint32_t event_at, event_cycle;
-    uint64_t reset_ends, port_reset_ends;
+    uint64_t reset_ends, port_reset_ends, ring_stops;
     uint32_t disabled_ports;
     bool slot_used[SLOTS + 1], addressed[SLOTS + 1];
     struct endpoint endpoints[SLOTS + 1][32];
@@ -380,6 +381,10 @@ static uint32_t run_command(const uint32_t *block, uint32_t *slot)
     case CMD_STOP_ENDPOINT:
         if (state_of(*slot, dci) != 1)
             return 19;
+        if (hw.refused_stops > 0) {
+            hw.refused_stops--;
+            return 19;
+        }
         if (hw.endpoints[*slot][dci].waits)
             give_event(32, hw.endpoints[*slot][dci].dequeue & ~15u, 27, 0, *slot << 24 | dci << 16);
         hw.endpoints[*slot][dci].waits = false;
@@ -407,8 +412,8 @@ static void run_commands(void)
             hw.ring -= 16;
             return;
         }
-        uint32_t code = run_command(block, &slot);
-        assert_int_not_equal(code, 19); /* the driver knows the states */
+        uint32_t refused = hw.refused_stops, code = run_command(block, &slot);
+        assert_true(code != 19 || refused != hw.refused_stops); /* the driver knows the states */
         give_event(33, (uint32_t)(uintptr_t)block, code, 0, slot << 24);
     }
 }
@@ -456,6 +461,8 @@ static void run_control(uint32_t slot)
                 memcpy(words(block[0]), data, moved);
                 if (moved < length)
                     give_event(32, (uint32_t)(uintptr_t)block, 13, length - moved, where);
+                if (moved < length && hw.says_success_after_short)
+                    give_event(32, (uint32_t)(uintptr_t)block, 1, 0, where);
             }
             block = next_block(&e->dequeue);
         }
@@ -594,6 +601,8 @@ uint32_t xhci_read(const struct xhci *x, uint32_t offset)
         return hw.status;
     case OPERATIONAL + OP_PAGE_SIZE:
         return 1;
+    case OPERATIONAL + OP_COMMAND_RING:
+        return now_ms < hw.ring_stops ? 8 : 0;
     default:
         return read_extended(offset);
     }
@@ -608,6 +617,7 @@ static void write_port(uint32_t port, uint32_t value)
         *p &= ~2u;
         hw.disabled_ports++;
     }
+    *p |= value & 1 << 9;
     if (value & 1 << 4) {
         *p = (*p | 1 << 4) & ~2u;
         hw.port_reset_ends = now_ms + 50;
@@ -640,6 +650,8 @@ static void write_ring(uint32_t value)
         uint32_t *block = words(hw.ring & ~15u);
         hw.hangs = false;
         hw.ring += 16;
+        assert_int_equal(value & ~7u, hw.ring & ~7u); /* goes on there, whenever it is taken */
+        hw.ring_stops = now_ms + 5;
         give_event(33, (uint32_t)(uintptr_t)block, 25, 0, block[3] & 0xff000000);
         give_event(33, hw.ring & ~15u, 24, 0, 0);
     } else if (hw.status & 1) {
@@ -697,6 +709,7 @@ void xhci_write(struct xhci *x, uint32_t offset, uint32_t value)
         hw.event_dequeue = value;
         break;
     case DOORBELLS:
+        assert_true(now_ms >= hw.ring_stops); /* it would be lost */
         run_commands();
         break;
     default:
@@ -962,6 +975,51 @@ static void test_a_keyboard_that_comes_and_goes(void **state)
     }
 }
 
+/* A doorbell that was rung just before: the endpoint does not stop at once. */
+static void test_an_endpoint_that_does_not_stop_at_once(void **state)
+{
+    (void)state;
+    boot();
+    assert_int_equal(keyboards, 1);
+    hw.refused_stops = 2;
+    hw.port[2] = 0x2a0 | 1 << 17;
+    run(300);
+    assert_int_equal(hw.refused_stops, 0);
+    assert_int_equal(keyboards, 0);
+}
+
+static void test_a_short_transfer(void **state)
+{
+    (void)state;
+    struct usb_setup setup = { USB_TO_HOST, USB_GET_DESCRIPTOR, 0x0100, 0, 60 };
+    uint8_t bytes[60];
+    uint16_t actual;
+
+    boot();
+    struct usb_controller *controller = NULL, *next;
+    for (uint32_t i = 0; (next = usb_core_controller(i)) != NULL; i++)
+        controller = next;
+    struct usb_device *device = (struct usb_device *)usb_core_device(controller, 0);
+    for (uint32_t twice = 0; twice <= 1; twice++) {
+        hw.says_success_after_short = twice;
+        assert_int_equal(usb_control(device, &setup, bytes, &actual), USB_OK);
+        assert_int_equal(actual, 18);
+    }
+}
+
+static void test_power_after_over_current(void **state)
+{
+    (void)state;
+    boot();
+    hw.port[1] = 0x88; /* no power, and the reason goes on */
+    run(300);
+    assert_int_equal(hw.port[1] & 1 << 9, 0);
+    hw.port[1] = 0x80;
+    run(300);
+    assert_true(hw.port[1] & 1 << 9);
+    expect_typing();
+}
+
 static void test_a_controller_that_fails(void **state)
 {
     (void)state;
@@ -986,6 +1044,32 @@ static void test_intel_ports(void **state)
     boot();
     assert_int_equal(intel[0], 0x3f);
     assert_int_equal(intel[2], 0x0f);
+}
+
+/* The ports that firmware gave to an xHCI that is broken are EHCI's again. */
+static void test_intel_ports_go_back(void **state)
+{
+    (void)state;
+    functions[0].vendor = 0x8086;
+    functions[1] = (struct pci_device_info){
+        .class = 0x0c, .subclass = 3, .interface = 0x20, .vendor = 0x8086
+    };
+    function_count = 2;
+    memcpy(intel, (const uint32_t[]){ 0x3f, 0x3f, 0x0f, 0x0f }, sizeof(intel));
+    hw.reset_ms = 100000;
+    boot();
+    expect_said("its reset does not end");
+    assert_int_equal(intel[0], 0);
+}
+
+static void test_a_controller_without_firmware(void **state)
+{
+    (void)state;
+    functions[0].vendor = 0x1912;
+    functions[0].device = 0x0015;
+    hw.reset_ms = 100000;
+    boot();
+    expect_said("left alone: its reset does not end; it may lack its firmware");
 }
 
 static void test_registers_that_contradict_themselves(void **state)
@@ -1069,8 +1153,13 @@ int main(void)
         TEST(test_a_device_that_is_mute),
         TEST(test_a_command_that_hangs_is_aborted),
         TEST(test_a_keyboard_that_comes_and_goes),
+        TEST(test_an_endpoint_that_does_not_stop_at_once),
+        TEST(test_a_short_transfer),
+        TEST(test_power_after_over_current),
         TEST(test_a_controller_that_fails),
         TEST(test_intel_ports),
+        TEST(test_intel_ports_go_back),
+        TEST(test_a_controller_without_firmware),
         TEST(test_no_command_ends),
         TEST(test_events_that_mean_nothing),
         TEST(test_any_registers),
