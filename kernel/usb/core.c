@@ -22,7 +22,7 @@
 #define RESET_RECOVERY_MS  10u    /* what the specification grants a device */
 #define SLOW_RECOVERY_MS   50u    /* and what is granted to one that has failed */
 #define ADDRESS_SETTLE_MS  10u    /* the specification grants 2 */
-#define RETRY_MS           150u   /* before the second attempt; twice that before the third... */
+#define RETRY_MS           250u   /* before the second attempt; twice that before the third... */
 #define STABLE_MS          10000u /* a device that worked so long has all its attempts again */
 #define CONTROL_TIMEOUT_MS 1000u
 #define ATTEMPTS           4u

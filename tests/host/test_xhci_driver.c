@@ -651,7 +651,7 @@ static void write_ring(uint32_t value)
         hw.hangs = false;
         hw.ring += 16;
         assert_int_equal(value & ~7u, hw.ring & ~7u); /* goes on there, whenever it is taken */
-        hw.ring_stops = now_ms + 5;
+        hw.ring_stops = now_ms + 1000;
         give_event(33, (uint32_t)(uintptr_t)block, 25, 0, block[3] & 0xff000000);
         give_event(33, hw.ring & ~15u, 24, 0, 0);
     } else if (hw.status & 1) {
