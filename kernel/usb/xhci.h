@@ -48,11 +48,14 @@
 
 /* Completion codes. */
 #define CODE_SUCCESS       1
+#define CODE_BABBLE        3
+#define CODE_TRANSACTION   4
 #define CODE_STALL         6
 #define CODE_SHORT_PACKET  13
 #define CODE_ABORTED       25
 #define CODE_STOPPED       26
 #define CODE_STOPPED_SHORT 28
+#define CODE_SPLIT         36
 
 struct xhci_endpoint {
     struct xhci_ring ring;
@@ -61,6 +64,8 @@ struct xhci_endpoint {
     uint32_t count;
     uint16_t moved;  /* as far as known */
     bool broken_off; /* a control transfer, in the middle */
+    bool halted;     /* as an event said */
+    bool stopped;    /* by a command, and no doorbell was rung since */
 };
 
 /* A device that has a slot. */

@@ -20,7 +20,6 @@
 #define ADD_SLOT             (1u << 0)
 
 #define ENDPOINT_STATE(word) ((word)&7u)
-#define ENDPOINT_RUNNING     1u
 #define ENDPOINT_HALTED      2u
 
 #define STOP_ATTEMPTS        3u
@@ -142,17 +141,17 @@ void xhci_endpoint_close(struct usb_endpoint *endpoint)
     endpoint->host = NULL;
 }
 
-static uint32_t endpoint_state(const struct xhci *x, const struct xhci_device *d, uint32_t dci)
+/* What the context says may come late; so events count, too ("Endpoint Context State"). */
+static bool is_halted(const struct xhci *x, const struct xhci_device *d, uint32_t dci)
 {
     const volatile uint32_t *words =
         (const volatile uint32_t *)(d->context + x->context_size * dci);
-    return ENDPOINT_STATE(words[0]);
+    return d->endpoints[dci]->halted || ENDPOINT_STATE(words[0]) == ENDPOINT_HALTED;
 }
 
 /*
- * Stops an endpoint, whatever state it is in, and lets it go on at the next free block. It may
- * halt just before it is stopped, so the state is looked at again. One whose doorbell was rung just
- * before may refuse to be stopped at first.
+ * Stops an endpoint, whatever state it is in, and lets it go on at the next free block. It may halt
+ * just as it is to be stopped, or refuse at first if its doorbell was rung just before.
  */
 static bool restart_endpoint(struct usb_endpoint *endpoint)
 {
@@ -162,10 +161,11 @@ static bool restart_endpoint(struct usb_endpoint *endpoint)
     uint32_t dci = xhci_dci(endpoint->address);
     uint32_t control = CMD_ENDPOINT(dci) | CMD_SLOT(d->slot);
 
-    for (uint32_t i = 0; i < STOP_ATTEMPTS && endpoint_state(x, d, dci) == ENDPOINT_RUNNING; i++)
-        (void)xhci_command(x, CMD_STOP_ENDPOINT, 0, control, NULL);
-    if (endpoint_state(x, d, dci) == ENDPOINT_HALTED)
-        (void)xhci_command(x, CMD_RESET_ENDPOINT, 0, control, NULL);
+    for (uint32_t i = 0; i < STOP_ATTEMPTS && !e->stopped; i++) {
+        uint32_t type = is_halted(x, d, dci) ? CMD_RESET_ENDPOINT : CMD_STOP_ENDPOINT;
+        e->stopped = xhci_command(x, type, 0, control, NULL) == CODE_SUCCESS;
+    }
+    e->halted = false;
     return xhci_command(x, CMD_SET_DEQUEUE, xhci_ring_position(&e->ring), control, NULL) ==
            CODE_SUCCESS;
 }
@@ -216,8 +216,11 @@ static void free_device(struct xhci_device *d)
 
 static bool address_device(struct usb_device *device, uint32_t control)
 {
+    struct xhci_endpoint *e = device->control.host;
+
     begin_input(device, 0, ADD_SLOT | 1u << XHCI_CONTROL_DCI);
     add_endpoint(&device->control);
+    e->halted = e->stopped = false; /* it begins anew */
     return command_with_input(device, CMD_ADDRESS_DEVICE, control);
 }
 
@@ -325,6 +328,7 @@ bool xhci_submit(struct usb_transfer *transfer)
     if (e == NULL || e->pending != NULL)
         return false;
     e->pending = transfer;
+    e->stopped = false;
     e->moved = transfer->length;
     e->count =
         dci == XHCI_CONTROL_DCI ? control_blocks(transfer, blocks) : normal_block(transfer, blocks);
@@ -390,6 +394,8 @@ void xhci_transfer_event(struct xhci *x, const struct xhci_trb *event)
     /* Some controllers report a short block twice, the second time as if all had been moved. */
     if (is_data && left <= e->pending->length && e->pending->length - left < e->moved)
         e->moved = (uint16_t)(e->pending->length - left);
+    if (code == CODE_STALL || code == CODE_TRANSACTION || code == CODE_BABBLE || code == CODE_SPLIT)
+        e->halted = true;
     if (code == CODE_STALL)
         end_transfer(e, USB_STALLED, 0);
     else if (code != CODE_SUCCESS && code != CODE_SHORT_PACKET)

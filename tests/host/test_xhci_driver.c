@@ -240,7 +240,7 @@ static struct hardware {
     /* What it is like. */
     bool big_contexts, firmware_owns, firmware_stays, clears_reset_early, hangs, ignores_abort;
     struct prng fuzz; /* its state is not 0: registers read as anything, and writes do nothing */
-    bool says_success_after_short;
+    bool says_success_after_short, hides_states;
     uint32_t scratchpads, reset_ms, hanging_commands, stalls, failures, refused_stops;
     uint32_t structure_1, structure_2, parameters; /* as read */
     bool mute;
@@ -254,6 +254,7 @@ static struct hardware {
     uint32_t disabled_ports;
     bool slot_used[SLOTS + 1], addressed[SLOTS + 1];
     struct endpoint endpoints[SLOTS + 1][32];
+    uint32_t states[SLOTS + 1][32];
     uint8_t report[8];
     bool has_report;
     uint32_t report_slot;
@@ -306,14 +307,16 @@ static uint32_t *next_block(uint32_t *dequeue)
     }
 }
 
+/* It may show in the context, or not for a long time. */
 static void set_state(uint32_t slot, uint32_t dci, uint32_t state)
 {
-    context(slot, dci)[0] = (context(slot, dci)[0] & ~7u) | state;
+    hw.states[slot][dci] = state;
+    context(slot, dci)[0] = (context(slot, dci)[0] & ~7u) | (hw.hides_states ? 1 : state);
 }
 
 static uint32_t state_of(uint32_t slot, uint32_t dci)
 {
-    return context(slot, dci)[0] & 7;
+    return hw.states[slot][dci];
 }
 
 static void take_endpoint(uint32_t slot, uint32_t dci, const uint32_t *input)
@@ -347,6 +350,7 @@ static uint32_t run_command(const uint32_t *block, uint32_t *slot)
     case CMD_DISABLE_SLOT:
         hw.slot_used[*slot] = false;
         memset(hw.endpoints[*slot], 0, sizeof(hw.endpoints[*slot]));
+        memset(hw.states[*slot], 0, sizeof(hw.states[*slot]));
         return 1;
     case CMD_ADDRESS_DEVICE:
         assert_true(control[0] == 0 && control[1] == 3 && input[0] >> 27 == 1);
@@ -975,6 +979,21 @@ static void test_a_keyboard_that_comes_and_goes(void **state)
     }
 }
 
+/* What contexts say of states comes late; events and commands do not. */
+static void test_states_that_do_not_show(void **state)
+{
+    (void)state;
+    hw.hides_states = true;
+    boot();
+    hw.failures = 5;
+    run(1000);
+    assert_int_equal(hw.failures, 0);
+    expect_typing();
+    hw.port[2] = 0x2a0 | 1 << 17;
+    run(300);
+    assert_int_equal(keyboards, 0);
+}
+
 /* A doorbell that was rung just before: the endpoint does not stop at once. */
 static void test_an_endpoint_that_does_not_stop_at_once(void **state)
 {
@@ -1153,6 +1172,7 @@ int main(void)
         TEST(test_a_device_that_is_mute),
         TEST(test_a_command_that_hangs_is_aborted),
         TEST(test_a_keyboard_that_comes_and_goes),
+        TEST(test_states_that_do_not_show),
         TEST(test_an_endpoint_that_does_not_stop_at_once),
         TEST(test_a_short_transfer),
         TEST(test_power_after_over_current),
