@@ -44,9 +44,6 @@ void input_register_keyboard(struct keyboard_device *device);
  */
 void input_unregister_keyboard(struct keyboard_device *device);
 
-/* Releases what a keyboard holds: it will not say so itself. Any context. */
-void input_release_keys(struct keyboard_device *device);
-
 struct keyboard_info {
     const char *name;
     char place[KEYBOARD_PLACE_SIZE]; /* "": nowhere in particular */

@@ -101,14 +101,13 @@ void input_key_event(struct keyboard_device *device, struct key_event event)
     interrupts_restore(flags);
 }
 
-void input_release_keys(struct keyboard_device *device)
+/* It will not say so itself. Interrupts are off. */
+static void release_keys(struct keyboard_device *device)
 {
-    uint32_t flags = interrupts_save();
     for (uint32_t keycode = 0; keycode < 256; keycode++) {
         if (holds(device, (uint8_t)keycode))
             input_key_event(device, (struct key_event){ .keycode = (uint8_t)keycode });
     }
-    interrupts_restore(flags);
 }
 
 static bool ends_line(uint32_t key)
@@ -326,7 +325,7 @@ void input_unregister_keyboard(struct keyboard_device *device)
 {
     mutex_lock(&devices_mutex);
     uint32_t flags = interrupts_save();
-    input_release_keys(device);
+    release_keys(device);
     struct keyboard_device **link = &devices;
     while (*link != device)
         link = &(*link)->next;

@@ -216,11 +216,8 @@ static void free_device(struct xhci_device *d)
 
 static bool address_device(struct usb_device *device, uint32_t control)
 {
-    struct xhci_endpoint *e = device->control.host;
-
     begin_input(device, 0, ADD_SLOT | 1u << XHCI_CONTROL_DCI);
     add_endpoint(&device->control);
-    e->halted = e->stopped = false; /* it begins anew */
     return command_with_input(device, CMD_ADDRESS_DEVICE, control);
 }
 
