@@ -31,6 +31,7 @@
 #define RUNTIME     0x1000u
 #define DOORBELLS   0x2000u
 #define SLOTS       8u
+#define BUS_ADDRESS 5u
 #define PORTS       4u /* 1 and 2: USB 2; 3 and 4: USB 3 */
 
 /* ---- The system ---- */
@@ -238,6 +239,7 @@ static struct hardware {
     uint32_t scratchpads, reset_ms, hanging_commands, stalls, failures, refused_stops;
     uint32_t structure_1, structure_2, parameters; /* as read */
     bool mute;
+    uint32_t unanswered; /* so many of the next control transfers */
     uint32_t port_of_keyboard;
 
     /* How it is. */
@@ -252,6 +254,7 @@ static struct hardware {
     uint8_t report[8];
     bool has_report;
     uint32_t report_slot;
+    uint32_t clears, cleared[2]; /* of a translator's buffer: wValue, and wIndex above */
 } hw;
 
 static uint32_t *words(uint32_t address)
@@ -355,6 +358,7 @@ static uint32_t run_command(const uint32_t *block, uint32_t *slot)
         memcpy(context(*slot, 0), input, 16);
         take_endpoint(*slot, 1, words(block[0] + 2 * size));
         hw.addressed[*slot] = !(block[3] & CMD_BLOCK_ADDRESS);
+        context(*slot, 0)[3] = hw.addressed[*slot] ? BUS_ADDRESS : 0;
         return 1;
     case CMD_CONFIGURE:
         assert_true(hw.addressed[*slot] && (control[0] & 3) == 0 && (control[1] & 3) == 1);
@@ -430,6 +434,9 @@ static int keyboard_answers(const uint8_t *setup, uint8_t *data)
         memcpy(data, configuration, sizeof(configuration));
         return sizeof(configuration);
     }
+    if (setup[0] == 0x23 && setup[1] == 8 && hw.clears < ARRAY_SIZE(hw.cleared))
+        hw.cleared[hw.clears++] =
+            words((uint32_t)(uintptr_t)setup)[0] >> 16 | words((uint32_t)(uintptr_t)setup)[1] << 16;
     return setup[1] == 10 ? -1 : 0; /* SET_IDLE is refused */
 }
 
@@ -438,6 +445,10 @@ static void run_control(uint32_t slot)
     struct endpoint *e = &hw.endpoints[slot][1];
     uint32_t *setup, where = slot << 24 | 1 << 16;
 
+    if (hw.unanswered > 0) {
+        hw.unanswered--;
+        return;
+    }
     while (!hw.mute && state_of(slot, 1) == 1 && (setup = next_block(&e->dequeue)) != NULL) {
         uint8_t data[64];
         uint32_t length = setup[1] >> 16;
@@ -1001,6 +1012,39 @@ static void test_an_endpoint_that_does_not_stop_at_once(void **state)
     assert_int_equal(keyboards, 0);
 }
 
+/* The one on the latest controller. */
+static struct usb_device *keyboard(void)
+{
+    struct usb_controller *controller = NULL, *next;
+
+    for (uint32_t i = 0; (next = usb_core_controller(i)) != NULL; i++)
+        controller = next;
+    return (struct usb_device *)usb_core_device(controller, 0);
+}
+
+/*
+ * After a control transfer that was broken off, and not after one that was refused. The keyboard
+ * stands for the hub before it, too.
+ */
+static void test_a_translator_is_cleared(void **state)
+{
+    (void)state;
+    uint8_t bytes[8];
+
+    boot();
+    struct usb_device *device = keyboard();
+    device->translator = device;
+    device->translator_port = 3;
+    assert_false(usb_request(device, 0x21, 10, 0, 0, NULL, 0));
+    assert_int_equal(hw.clears, 0);
+    hw.unanswered = 1;
+    (void)usb_request(device, USB_TO_HOST, USB_GET_DESCRIPTOR, 0x0100, 0, bytes, sizeof(bytes));
+    assert_int_equal(hw.clears, 2);
+    assert_int_equal(hw.cleared[0], 1 << 16 | BUS_ADDRESS << 4);
+    assert_int_equal(hw.cleared[1], 1 << 16 | 0x8000 | BUS_ADDRESS << 4);
+    device->translator = NULL;
+}
+
 static void test_a_short_transfer(void **state)
 {
     (void)state;
@@ -1009,10 +1053,7 @@ static void test_a_short_transfer(void **state)
     uint16_t actual;
 
     boot();
-    struct usb_controller *controller = NULL, *next;
-    for (uint32_t i = 0; (next = usb_core_controller(i)) != NULL; i++)
-        controller = next;
-    struct usb_device *device = (struct usb_device *)usb_core_device(controller, 0);
+    struct usb_device *device = keyboard();
     for (uint32_t twice = 0; twice <= 1; twice++) {
         hw.says_success_after_short = twice;
         assert_int_equal(usb_control(device, &setup, bytes, &actual), USB_OK);
@@ -1168,6 +1209,7 @@ int main(void)
         TEST(test_a_keyboard_that_comes_and_goes),
         TEST(test_states_that_do_not_show),
         TEST(test_an_endpoint_that_does_not_stop_at_once),
+        TEST(test_a_translator_is_cleared),
         TEST(test_a_short_transfer),
         TEST(test_power_after_over_current),
         TEST(test_a_controller_that_fails),
