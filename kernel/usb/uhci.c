@@ -91,7 +91,7 @@
 #define RESET_MS          50u
 #define FRAMES_MS         100u /* two frames need two */
 #define PORT_RESET_MS     50u  /* USB 2.0, "Reset Signaling" */
-#define PORT_SETTLE_US    500u /* after a reset the status is not right at once */
+#define PORT_SETTLE_US    100u /* after a reset the status is not right at once */
 #define ENABLE_TRIES      10u
 #define ENABLE_PAUSE_MS   10u
 
@@ -429,20 +429,22 @@ static void uhci_port_status(struct usb_controller *controller, uint32_t port,
         port_write(uhci, port, value & PORT_CHANGES, 0);
 }
 
-/* A port may refuse to be enabled while it still reports the changes of the reset. */
+/*
+ * A port may refuse to be enabled while it still reports the changes that the reset has made, so
+ * these go first. It is enabled at once: three idle milliseconds, and the device suspends itself.
+ * Only then is looked whether it worked; some ports take a while to see the device again.
+ */
 static bool enable_port(struct uhci *uhci, uint32_t port)
 {
     for (uint32_t try = 0; try < ENABLE_TRIES; try++) {
+        port_write(uhci, port, PORT_CHANGES, 0);
+        port_write(uhci, port, PORT_ENABLED, 0);
+        usb_sleep(ENABLE_PAUSE_MS);
         uint32_t value = inw(port_register(uhci, port));
         if (value == GONE || !(value & PORT_CONNECTED))
             return false;
-        if (value & PORT_CHANGES)
-            port_write(uhci, port, value & PORT_CHANGES, 0);
-        else if (value & PORT_ENABLED)
+        if (value & PORT_ENABLED && !(value & PORT_CHANGES))
             return true;
-        else
-            port_write(uhci, port, PORT_ENABLED, 0);
-        usb_sleep(ENABLE_PAUSE_MS);
     }
     log_message(uhci, "a port cannot be enabled");
     return false;

@@ -41,6 +41,8 @@ static struct {
     uint32_t refusals; /* so often a port is not enabled */
     uint32_t resets;   /* of ports, that lasted long enough */
     uint32_t in_reset; /* frames */
+    uint32_t idle;     /* frames since the end of a port's reset */
+    uint32_t late;     /* ports enabled so long after it that the device has suspended itself */
 } hc;
 
 static void write_command(uint16_t value)
@@ -75,11 +77,14 @@ static void write_port(uint16_t *port, uint16_t value)
         hc.refusals--;
         enable = false;
     }
+    if (enable && !was_enabled)
+        hc.late += hc.idle >= 3;
     *port = (uint16_t)((*port & (PORT_CONNECTED | PORT_LOW_SPEED)) | PORT_ALWAYS_ONE | changes |
                        (enable ? PORT_ENABLED : 0) | (value & PORT_RESET));
     if (was_in_reset && !(value & PORT_RESET)) {
         hc.resets += hc.in_reset >= 50;
         *port |= PORT_CONNECT_CHG;
+        hc.idle = 0;
     }
     hc.in_reset = 0;
 }
@@ -157,6 +162,7 @@ static void run_queue(struct uhci_queue *queue)
 static void run_frame(void)
 {
     hc.in_reset++;
+    hc.idle++;
     if (hc.status & USBSTS_HALTED || hc.stuck_frames || hc.frames == 0)
         return;
     hc.frame = (hc.frame + 1) & FRNUM_MASK;
@@ -344,10 +350,13 @@ static void test_a_port_is_reset(void **state)
     (void)state;
 
     hc.ports[0] |= PORT_CONNECTED;
-    hc.refusals = 3;
     assert_true(fake.registered->ops->port_reset(fake.registered, 1, &status));
     assert_true(status.enabled);
     assert_int_equal(hc.resets, 1);
+    assert_int_equal(hc.late, 0);
+    hc.refusals = 3;
+    assert_true(fake.registered->ops->port_reset(fake.registered, 1, &status));
+    assert_int_equal(hc.refusals, 0);
     fake.registered->ops->port_disable(fake.registered, 1);
     fake.registered->ops->port_status(fake.registered, 1, &status);
     assert_false(status.enabled);
