@@ -1,10 +1,9 @@
 /*
- * OHCI's driver on registers that are plain memory, with a small controller that works whenever
- * the driver waits: a frame for each look.
+ * OHCI's driver on registers made here, with a small controller that works whenever the driver
+ * waits: a frame for each look.
  *
  * It runs the control list's descriptors, keeps what is done until it may hand it over, and can be
- * told to get stuck where a real one might. What it cannot do is see what a write meant, so a
- * register that clears by written ones is set by the tests.
+ * told to get stuck, or to misread, where a real one might.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +31,15 @@ enum {
     FM_NUMBER = 15,
     PERIODIC_START = 16,
     RH_A = 18,
+    RH_STATUS = 20,
+    PORT_1 = 21,
+    PORT_2,
 };
+
+/* What ohci_mmio.c has in the kernel. */
+struct ohci;
+uint32_t ohci_read(const struct ohci *ohci, uint32_t offset);
+void ohci_write(struct ohci *ohci, uint32_t offset, uint32_t value);
 
 #define CONTROL_LIST  (1u << 4)
 #define STATE         (3u << 6)
@@ -45,11 +52,26 @@ enum {
 #define UNRECOVERABLE (1u << 4)
 #define DONE_HEAD_AT  (0x84 / 4) /* in the HCCA */
 
+#define CONNECTED     (1u << 0)
+#define ENABLED       (1u << 1)
+#define RESET         (1u << 4)
+#define POWER         (1u << 8)
+#define LOW_SPEED     (1u << 9)
+#define CONNECT_CHG   (1u << 16)
+#define RESET_CHG     (1u << 20)
+#define CHANGES       (0x1fu << 16)
+#define GLITCH        (1u << 13) /* reserved in ports and in RH_A */
+
 /* ---- The machine ---- */
 
 static struct {
     volatile uint32_t registers[0x100 / 4];
     bool stuck_reset, stuck_smm, stuck_frames; /* how it fails */
+    bool deaf_in_suspend;                      /* it then takes no frame interval */
+    bool endless_port_reset;
+    uint32_t misreads;             /* so often the root hub gives other bits */
+    uint32_t missing_ports;        /* so often there seem to be no ports */
+    uint32_t reset_frames, resets; /* of a port */
     bool answers_nothing;
     uint32_t keeps_done; /* frames until it hands over what is done; it then runs one TD a frame */
     uint32_t done;       /* its done queue */
@@ -82,6 +104,57 @@ static void run_list(uint32_t address)
     }
 }
 
+/* A pulse of 10 ms. */
+static void run_port(volatile uint32_t *port)
+{
+    if (!(*port & RESET) || hc.endless_port_reset || ++hc.reset_frames < 10)
+        return;
+    *port = (*port & ~RESET) | RESET_CHG | ENABLED;
+    hc.reset_frames = 0;
+    hc.resets++;
+}
+
+static void write_port(volatile uint32_t *port, uint32_t value)
+{
+    *port &= ~(value & CHANGES);
+    if (value & POWER)
+        *port |= POWER;
+    if (value & CONNECTED) /* which written means: disable */
+        *port &= ~ENABLED;
+    if (value & RESET && *port & CONNECTED)
+        *port |= RESET;
+}
+
+uint32_t ohci_read(const struct ohci *ohci, uint32_t offset)
+{
+    (void)ohci;
+    assert_in_range(offset, 0, sizeof(hc.registers) - 4);
+    if (offset / 4 >= RH_A && hc.misreads > 0) {
+        hc.misreads--;
+        return GLITCH | 0x0f;
+    }
+    if (offset / 4 == RH_A && hc.missing_ports > 0) {
+        hc.missing_ports--;
+        return hc.registers[RH_A] & ~0xffu;
+    }
+    return hc.registers[offset / 4];
+}
+
+void ohci_write(struct ohci *ohci, uint32_t offset, uint32_t value)
+{
+    uint32_t index = offset / 4;
+    bool deaf = hc.deaf_in_suspend && (hc.registers[CONTROL] & STATE) == SUSPENDED;
+
+    (void)ohci;
+    assert_in_range(offset, 0, sizeof(hc.registers) - 4);
+    if (index == INTERRUPTS)
+        hc.registers[index] &= ~value;
+    else if (index >= PORT_1)
+        write_port(&hc.registers[index], value);
+    else if (!(deaf && (index == FM_INTERVAL || index == PERIODIC_START)))
+        hc.registers[index] = value;
+}
+
 static void run_frame(void)
 {
     uint32_t control = hc.registers[CONTROL];
@@ -89,7 +162,11 @@ static void run_frame(void)
     if ((hc.registers[COMMAND] & COMMAND_RESET) && !hc.stuck_reset) {
         hc.registers[COMMAND] = 0;
         hc.registers[CONTROL] = SUSPENDED;
+        hc.registers[FM_INTERVAL] = 0x2edf;
+        hc.registers[PERIODIC_START] = 0;
     }
+    run_port(&hc.registers[PORT_1]);
+    run_port(&hc.registers[PORT_2]);
     if ((hc.registers[COMMAND] & OWNERSHIP) && !hc.stuck_smm)
         hc.registers[CONTROL] &= ~SMM;
     if ((control & STATE) != OPERATIONAL || hc.stuck_frames)
@@ -100,9 +177,9 @@ static void run_frame(void)
         run_list(hc.registers[CONTROL_HEAD]);
     if (hc.keeps_done > 0)
         hc.keeps_done--;
-    else if (hc.done != 0) {
+    else if (hc.done != 0 && !(hc.registers[INTERRUPTS] & DONE_HEAD)) {
         memory(hc.registers[HCCA])[DONE_HEAD_AT] = hc.done;
-        hc.registers[INTERRUPTS] = DONE_HEAD;
+        hc.registers[INTERRUPTS] |= DONE_HEAD;
         hc.done = 0;
     }
 }
@@ -113,8 +190,6 @@ bool usb_wait(bool (*ready)(void *arg), void *arg, uint32_t ms)
         run_frame();
         if (fake.registered != NULL)
             fake.registered->ops->poll(fake.registered);
-        if (hc.registers[INTERRUPTS] == DONE_HEAD) /* the driver has written it back */
-            hc.registers[INTERRUPTS] = 0;
         if (ready(arg))
             return true;
     }
@@ -160,6 +235,7 @@ static int prepare(void **state)
     hc.registers[CONTROL] = OPERATIONAL; /* as a BIOS leaves it */
     hc.registers[RH_A] = 0x02000202;     /* 2 ports with power always on */
     hc.registers[FM_INTERVAL] = 11998;
+    hc.registers[PORT_1] = CONNECTED | CONNECT_CHG | LOW_SPEED;
     return 0;
 }
 
@@ -167,7 +243,6 @@ static int start(void **state)
 {
     prepare(state);
     ohci_start();
-    hc.registers[INTERRUPTS] = 0; /* the driver has cleared all */
     return fake.registered != NULL ? 0 : -1;
 }
 
@@ -185,6 +260,8 @@ static void test_start(void **state)
     assert_int_equal(hc.registers[HCCA] % 256, 0);
     assert_true(fake.commands & PCI_COMMAND_MASTER);
     assert_string_equal(fake.log, "");
+    assert_true(hc.registers[RH_STATUS] & 1u << 16); /* power for all, and for each */
+    assert_true(hc.registers[PORT_1] & hc.registers[PORT_2] & POWER);
     for (uint32_t slot = 0; slot < 32; slot++)
         assert_true(memory(memory(hc.registers[HCCA])[slot])[0] & OHCI_ED_SKIP);
 }
@@ -214,6 +291,28 @@ static void test_impossible_ports(void **state)
     prepare(state);
     hc.registers[RH_A] = 16;
     expect_left_alone("number of ports");
+}
+
+static void test_ports_that_show_late(void **state)
+{
+    (void)state;
+    hc.missing_ports = 3;
+    hc.misreads = 2;
+    ohci_start();
+    assert_non_null(fake.registered);
+    assert_int_equal(fake.registered->ports, 2);
+}
+
+/* It is written again while the bus is in reset. */
+static void test_a_frame_interval_that_is_not_taken_in_suspend(void **state)
+{
+    (void)state;
+    hc.deaf_in_suspend = true;
+    ohci_start();
+    assert_non_null(fake.registered);
+    assert_int_equal(hc.registers[FM_INTERVAL] & 0x3fff, 11998);
+    assert_int_equal(hc.registers[PERIODIC_START], 11998 * 9 / 10);
+    assert_int_equal(hc.registers[CONTROL] & STATE, OPERATIONAL);
 }
 
 static void test_a_reset_that_does_not_end(void **state)
@@ -251,6 +350,42 @@ static void test_firmware_does_not_let_go(void **state)
     assert_non_null(fake.registered);
     assert_non_null(strstr(fake.log, "firmware does not let go"));
     assert_false(hc.registers[CONTROL] & SMM);
+}
+
+/* ---- Ports ---- */
+
+static void test_a_port(void **state)
+{
+    struct usb_port_status status;
+    const struct usb_controller_ops *ops = fake.registered->ops;
+    (void)state;
+
+    hc.misreads = 3;
+    for (uint32_t round = 0; round < 2; round++) {
+        ops->port_status(fake.registered, 1, &status);
+        assert_true(status.connected && status.powered && !status.enabled);
+        assert_int_equal(status.changed, round == 0);
+        assert_int_equal(status.speed, USB_SPEED_LOW);
+    }
+    assert_true(ops->port_reset(fake.registered, 1, &status));
+    assert_true(status.enabled);
+    assert_int_equal(hc.resets, 5); /* of 10 ms each */
+    assert_int_equal(hc.registers[PORT_1] & CHANGES, 0);
+    ops->port_disable(fake.registered, 1);
+    ops->port_status(fake.registered, 1, &status);
+    assert_false(status.enabled);
+    assert_false(ops->port_reset(fake.registered, 2, &status)); /* empty */
+    assert_string_equal(fake.log, "");
+}
+
+static void test_a_port_reset_that_does_not_end(void **state)
+{
+    struct usb_port_status status;
+    (void)state;
+
+    hc.endless_port_reset = true;
+    assert_false(fake.registered->ops->port_reset(fake.registered, 1, &status));
+    assert_non_null(strstr(fake.log, "reset of a port does not end"));
 }
 
 /* ---- Transfers ---- */
@@ -466,10 +601,14 @@ int main(void)
         FRESH(test_start),
         FRESH(test_a_controller_of_another_revision),
         FRESH(test_impossible_ports),
+        FRESH(test_ports_that_show_late),
+        FRESH(test_a_frame_interval_that_is_not_taken_in_suspend),
         FRESH(test_a_reset_that_does_not_end),
         FRESH(test_too_little_memory),
         FRESH(test_firmware_lets_go),
         FRESH(test_firmware_does_not_let_go),
+        STARTED(test_a_port),
+        STARTED(test_a_port_reset_that_does_not_end),
         STARTED(test_a_transfer),
         STARTED(test_cancel),
         STARTED(test_cancel_waits_for_the_done_queue),
