@@ -100,7 +100,7 @@ void ehci_give_up(struct ehci *hc, const char *why)
     hc->controller.dead = true;
     ehci_write(hc, USBCMD, 0);
     pci_set_command(hc->controller.pci, 0, PCI_COMMAND_MASTER);
-    klog("%s: %s; it is given up", hc->name, why);
+    klog_warning("%s: %s; it is given up", hc->name, why);
 }
 
 static void ehci_poll(struct usb_controller *controller)
@@ -173,7 +173,7 @@ static void take_over(const struct ehci *hc, uint32_t offset)
     if (pci_read(pci, offset) & LEGACY_FIRMWARE_OWNS) {
         pci_write_byte(pci, offset + LEGACY_SYSTEM_BYTE, 1);
         if (!usb_wait(firmware_has_let_go, &wait, HANDOFF_MS)) {
-            klog("%s: firmware does not let go of it; taking it all the same", hc->name);
+            klog_warning("%s: firmware does not let go of it; taking it all the same", hc->name);
             pci_write_byte(pci, offset + LEGACY_FIRMWARE_BYTE, 0);
         }
     }
@@ -196,11 +196,11 @@ static bool reset(const struct ehci *hc)
 {
     ehci_write(hc, USBCMD, ehci_read(hc, USBCMD) & ~USBCMD_RUN);
     if (!ehci_wait(hc, USBSTS, USBSTS_HALTED, USBSTS_HALTED, HALT_MS))
-        klog("%s: it does not halt; resetting it all the same", hc->name);
+        klog_warning("%s: it does not halt; resetting it all the same", hc->name);
     ehci_write(hc, USBCMD, USBCMD_RESET);
     if (ehci_wait(hc, USBCMD, USBCMD_RESET, 0, RESET_MS))
         return true;
-    klog("%s: its reset does not end", hc->name);
+    klog_warning("%s: its reset does not end", hc->name);
     return false;
 }
 
@@ -208,7 +208,7 @@ static bool alloc_schedules(struct ehci *hc)
 {
     hc->frames = usb_alloc_page();
     if (hc->frames == NULL || !usb_pool_init(&hc->pool, EHCI_PIPE_SIZE, EHCI_POOL_PAGES)) {
-        klog("%s: no memory for its schedules", hc->name);
+        klog_warning("%s: no memory for its schedules", hc->name);
         return false;
     }
     hc->head = usb_pool_take(&hc->pool);
@@ -231,7 +231,7 @@ static bool run(const struct ehci *hc)
     ehci_write(hc, USBCMD, USBCMD_WORKING);
     if (ehci_wait(hc, USBSTS, USBSTS_HALTED, 0, HALT_MS))
         return true;
-    klog("%s: it does not run", hc->name);
+    klog_warning("%s: it does not run", hc->name);
     return false;
 }
 
@@ -260,7 +260,7 @@ static bool find_registers(struct ehci *hc, const struct pci_device_info *info)
         length >= CAPABILITY_SIZE &&
         length + PORTSC(hc->controller.ports) + 4 <= info->bars[0].size)
         return true;
-    klog("%s: its registers make no sense (%08x)", hc->name, parameters);
+    klog_warning("%s: its registers make no sense (%08x)", hc->name, parameters);
     return false;
 }
 
@@ -270,6 +270,7 @@ static bool bring_up(struct ehci *hc, const struct pci_device_info *info)
     if (!find_registers(hc, info))
         return false;
     take_over_from_firmware(hc);
+    ehci_apply_quirks(info);
     if (!reset(hc) || !alloc_schedules(hc) || !run(hc))
         return false;
     take_ports(hc);
@@ -289,10 +290,15 @@ static void leave(struct ehci *hc)
 
 static void start(const struct pci_device_info *info)
 {
+    if (!ehci_is_usable(info)) {
+        klog_warning("EHCI %02x:%02x.%x: this chip does not work; left to its companions",
+                     pci_bus(info->address), pci_device(info->address),
+                     pci_function(info->address));
+        return;
+    }
     struct ehci *hc = kcalloc(1, sizeof(*hc));
-
     if (hc == NULL) {
-        klog("EHCI: no memory for a controller");
+        klog_warning("EHCI: no memory for a controller");
         return;
     }
     hc->controller.kind = "EHCI";

@@ -4,6 +4,7 @@
  *   ehci.c          finding, starting and watching controllers
  *   ehci_ports.c    root ports, and who owns them
  *   ehci_device.c   pipes: devices, endpoints and transfers
+ *   ehci_quirks.c   chips that need a bit more, or are left alone
  *   ehci_queue.c    a pipe as the controller reads it
  *   ehci_schedule.c when interrupt pipes are asked
  */
@@ -11,6 +12,7 @@
 #define KERNEL_USB_EHCI_H
 
 #include <types.h>
+#include <drivers/pci.h>
 #include <usb/ehci_queue.h>
 #include <usb/host.h>
 #include <usb/pool.h>
@@ -74,6 +76,12 @@ static inline void ehci_write(const struct ehci *hc, uint32_t offset, uint32_t v
 
 /* Waits up to `ms` until the register's bits in `mask` are `value`. */
 bool ehci_wait(const struct ehci *hc, uint32_t offset, uint32_t mask, uint32_t value, uint32_t ms);
+
+/* False: the chip is known not to work. */
+bool ehci_is_usable(const struct pci_device_info *info);
+
+/* Sets what this chip needs in its configuration space. */
+void ehci_apply_quirks(const struct pci_device_info *info);
 
 /* The controller failed for good: says so once and takes its access to memory. Any context. */
 void ehci_give_up(struct ehci *hc, const char *why);

@@ -135,7 +135,7 @@ static struct ehci_pipe *open_pipe(struct ehci *hc, struct usb_endpoint *endpoin
     }
     usb_unlock(state);
     if (pipe == NULL)
-        klog("%s: more than %u endpoints", hc->name, EHCI_PIPES - 2);
+        klog_warning("%s: more than %u endpoints", hc->name, EHCI_PIPES - 2);
     endpoint->host = pipe;
     return pipe;
 }
@@ -169,7 +169,8 @@ bool ehci_device_open(struct usb_device *device)
     struct ehci *hc = ehci_of(device->controller);
 
     if (device->speed != USB_SPEED_HIGH && device->translator == NULL) {
-        klog("%s: port %u: no hub translates for a slower device", hc->name, device->root_port);
+        klog_warning("%s: port %u: no hub translates for a slower device", hc->name,
+                     device->root_port);
         return false;
     }
     struct ehci_pipe *pipe = open_pipe(hc, &device->control, 0);
@@ -215,7 +216,7 @@ bool ehci_endpoint_open(struct usb_endpoint *endpoint)
     if (pipe == NULL)
         return false;
     if (!ehci_schedule_place(hc->frames, pipe)) {
-        klog("%s: no time left on the bus for another endpoint", hc->name);
+        klog_warning("%s: no time left on the bus for another endpoint", hc->name);
         free_pipe(hc, endpoint);
         return false;
     }

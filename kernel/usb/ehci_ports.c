@@ -54,7 +54,7 @@ static void take_changes(struct ehci *hc, uint32_t port, uint32_t value)
     if (value & PORTSC_CONNECT_CHANGE || !(value & PORTSC_CONNECTED))
         hc->refused &= ~(1u << port);
     if (value & PORTSC_CURRENT_CHANGE)
-        klog("%s: port %u: over-current%s", hc->name, port, over ? " is over" : "");
+        klog_warning("%s: port %u: over-current%s", hc->name, port, over ? " is over" : "");
 }
 
 static void describe_port(const struct ehci *hc, uint32_t port, uint32_t value,
@@ -93,7 +93,8 @@ static void hand_over(struct ehci *hc, uint32_t port)
         return;
     }
     hc->refused |= 1u << port;
-    klog("%s: port %u: not a high-speed device, and no companion to take it", hc->name, port);
+    klog_warning("%s: port %u: not a high-speed device, and no companion to take it", hc->name,
+                 port);
 }
 
 /* USB 2.0, "Reset Signaling". Whether the port came out of it enabled: at high speed. */
@@ -103,7 +104,7 @@ static bool drive_reset(struct ehci *hc, uint32_t port)
     usb_sleep(PORT_RESET_MS);
     change_port(hc, port, 0, PORTSC_RESET);
     if (!ehci_wait(hc, PORTSC(port), PORTSC_RESET, 0, PORT_RESET_END_MS)) {
-        klog("%s: port %u: its reset does not end", hc->name, port);
+        klog_warning("%s: port %u: its reset does not end", hc->name, port);
         return false;
     }
     return ehci_read(hc, PORTSC(port)) & PORTSC_ENABLED;

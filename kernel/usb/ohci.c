@@ -75,11 +75,12 @@
 #define BUS_RESET_MS         50u
 #define RESET_STEPS          100u /* of a microsecond; the specification grants 10 */
 
-void ohci_log(const struct ohci *ohci, const char *message)
+void ohci_warn(const struct ohci *ohci, const char *message)
 {
     pci_address_t pci = ohci->usb.pci;
 
-    klog("OHCI: %02x:%02x.%x: %s", pci_bus(pci), pci_device(pci), pci_function(pci), message);
+    klog_warning("OHCI: %02x:%02x.%x: %s", pci_bus(pci), pci_device(pci), pci_function(pci),
+                 message);
 }
 
 void ohci_stop(struct ohci *ohci)
@@ -135,7 +136,7 @@ static void take_from_firmware(struct ohci *ohci)
         ohci_write(ohci, INTERRUPT_ENABLE, INTERRUPT_OWNERSHIP);
         ohci_write(ohci, COMMAND_STATUS, COMMAND_OWNERSHIP);
         if (!usb_wait(smm_let_go, ohci, OWNERSHIP_MS))
-            ohci_log(ohci, "firmware does not let go of it; going on");
+            ohci_warn(ohci, "firmware does not let go of it; going on");
     }
     ohci_write(ohci, INTERRUPT_DISABLE, INTERRUPT_ALL);
     ohci_write(ohci, CONTROL, ohci_read(ohci, CONTROL) & CONTROL_WAKEUP);
@@ -260,7 +261,7 @@ static bool start_controller(struct ohci *ohci, const struct pci_device_info *in
     const char *wrong = bring_up(ohci);
     if (wrong == NULL)
         return true;
-    ohci_log(ohci, wrong);
+    ohci_warn(ohci, wrong);
     ohci_stop(ohci);
     give_memory(ohci);
     unmap_window((const void *)ohci->registers);
@@ -272,7 +273,7 @@ static void start_function(const struct pci_device_info *info)
     struct ohci *ohci = kcalloc(1, sizeof(*ohci));
 
     if (ohci == NULL) {
-        klog("OHCI: too little memory");
+        klog_warning("OHCI: too little memory");
         return;
     }
     ohci->usb = (struct usb_controller){ .kind = "OHCI", .pci = info->address, .ops = &operations };

@@ -74,8 +74,8 @@ static inline struct ohci *ohci_of_endpoint(const struct usb_endpoint *endpoint)
 uint32_t ohci_read(const struct ohci *ohci, uint32_t offset);
 void ohci_write(struct ohci *ohci, uint32_t offset, uint32_t value);
 
-/* A line about this controller. */
-void ohci_log(const struct ohci *ohci, const char *message);
+/* A warning about this controller. */
+void ohci_warn(const struct ohci *ohci, const char *message);
 
 /* Keeps the controller from running and from memory. */
 void ohci_stop(struct ohci *ohci);

@@ -43,7 +43,7 @@ static void give_up(struct ohci *ohci, const char *why)
         return;
     ohci->usb.dead = true;
     ohci_stop(ohci);
-    ohci_log(ohci, why);
+    ohci_warn(ohci, why);
     LIST_FOR_EACH_ENTRY(queue, &ohci->open, open) {
         if (queue->transfer == NULL || queue->taking_back)
             continue;
@@ -213,7 +213,7 @@ static bool open_queue(struct usb_endpoint *endpoint, struct ohci_queue *head, u
     }
     usb_unlock(flags);
     if (queue == NULL)
-        ohci_log(ohci, "no room for one more endpoint");
+        ohci_warn(ohci, "no room for one more endpoint");
     return queue != NULL;
 }
 

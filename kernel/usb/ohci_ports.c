@@ -121,7 +121,7 @@ bool ohci_port_reset(struct usb_controller *controller, uint32_t port,
         ohci_write(ohci, ohci_port_register(port), PORT_RESET_CHG);
     }
     if (!ended)
-        ohci_log(ohci, "the reset of a port does not end");
+        ohci_warn(ohci, "the reset of a port does not end");
     ohci_port_status(controller, port, status);
     return ended && status->enabled;
 }

@@ -128,11 +128,12 @@ static struct uhci *uhci_of_endpoint(const struct usb_endpoint *endpoint)
     return uhci_of(endpoint->device->controller);
 }
 
-static void log_message(const struct uhci *uhci, const char *message)
+static void warn(const struct uhci *uhci, const char *message)
 {
     pci_address_t pci = uhci->usb.pci;
 
-    klog("UHCI: %02x:%02x.%x: %s", pci_bus(pci), pci_device(pci), pci_function(pci), message);
+    klog_warning("UHCI: %02x:%02x.%x: %s", pci_bus(pci), pci_device(pci), pci_function(pci),
+                 message);
 }
 
 /* ---- Transfers ---- */
@@ -167,7 +168,7 @@ static void give_up(struct uhci *uhci, const char *why)
         return;
     uhci->usb.dead = true;
     stop(uhci);
-    log_message(uhci, why);
+    warn(uhci, why);
     LIST_FOR_EACH_ENTRY(queue, &uhci->open, open) {
         if (queue->transfer != NULL && !queue->taking_back)
             end_transfer(uhci, queue, USB_FAILED);
@@ -301,7 +302,7 @@ static bool open_queue(struct usb_endpoint *endpoint, struct uhci_queue *head, u
     }
     usb_unlock(flags);
     if (queue == NULL)
-        log_message(uhci, "no room for one more endpoint");
+        warn(uhci, "no room for one more endpoint");
     return queue != NULL;
 }
 
@@ -446,7 +447,7 @@ static bool enable_port(struct uhci *uhci, uint32_t port)
         if (value & PORT_ENABLED && !(value & PORT_CHANGES))
             return true;
     }
-    log_message(uhci, "a port cannot be enabled");
+    warn(uhci, "a port cannot be enabled");
     return false;
 }
 
@@ -634,7 +635,7 @@ static bool start_controller(struct uhci *uhci, const struct pci_bar *bar)
     }
     if (wrong == NULL)
         return true;
-    log_message(uhci, wrong);
+    warn(uhci, wrong);
     if (uhci->io != 0)
         stop(uhci);
     give_memory(uhci);
@@ -646,7 +647,7 @@ static void start_function(const struct pci_device_info *info)
     struct uhci *uhci = kcalloc(1, sizeof(*uhci));
 
     if (uhci == NULL) {
-        klog("UHCI: too little memory");
+        klog_warning("UHCI: too little memory");
         return;
     }
     uhci->usb = (struct usb_controller){ .kind = "UHCI", .pci = info->address, .ops = &operations };

@@ -56,7 +56,8 @@ static uint32_t *registers;      /* as the hardware and the test see them */
 static volatile uint8_t *window; /* as the driver sees them: writes trap */
 static uint32_t *trapped, kept;  /* a write that is being let through: where, and what was there */
 static uint32_t config[64];
-static struct pci_device_info function;
+static struct pci_device_info function, other; /* other: in the same chipset, if there is one */
+static uint8_t other_revision;
 static uint32_t port_resets, frame;
 static bool plugged[PORTS + 1];
 static enum usb_speed speeds[PORTS + 1];
@@ -305,7 +306,7 @@ void kfree(void *block)
 
 const struct pci_device_info *pci_get(uint32_t index)
 {
-    return index == 0 ? &function : NULL;
+    return index == 0 ? &function : index == 1 && other.vendor != 0 ? &other : NULL;
 }
 
 volatile void *pci_map_bar(const struct pci_device_info *info, uint32_t bar, uint32_t length)
@@ -323,6 +324,10 @@ void unmap_window(const void *address)
 
 uint32_t pci_read(pci_address_t address, uint32_t offset)
 {
+    if (other.vendor != 0 && address == other.address) {
+        assert_int_equal(offset, PCI_CLASS);
+        return other_revision;
+    }
     assert_true(address == function.address && offset < 256 && offset % 4 == 0);
     return config[offset / 4];
 }
@@ -346,6 +351,17 @@ void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear)
 }
 
 void klog(const char *format, ...)
+{
+    size_t used = strlen(messages);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(messages + used, sizeof(messages) - used, format, arguments);
+    va_end(arguments);
+    strncat(messages, "\n", sizeof(messages) - strlen(messages) - 1);
+}
+
+void klog_warning(const char *format, ...)
 {
     size_t used = strlen(messages);
     va_list arguments;
@@ -447,6 +463,7 @@ static int setup(void **state)
     config[PCI_COMMAND / 4] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
     fault.visits_off = true;
 
+    other = (struct pci_device_info){ .vendor = 0 };
     function = (struct pci_device_info){
         .address = PCI_ADDRESS(0, 0x1d, 7), .class = 0x0c, .subclass = 0x03, .interface = 0x20
     };
@@ -513,6 +530,48 @@ static void test_start(void **state)
     /* Firmware has let go and gets no SMIs any more. */
     assert_int_equal(config[LEGACY / 4] & 0x01010000, 0x01000000);
     assert_int_equal(config[LEGACY / 4 + 1] & 0xffff, 0);
+}
+
+/* Chips whose registers in configuration space have to be put right, and others like them. */
+static void test_quirks(void **state)
+{
+    static const struct {
+        uint16_t vendor, device;
+        uint8_t revision, smbus_revision, offset, expected;
+    } cases[] = {
+        { 0x1106, 0x3104, 0x63, 0, 0x4b, 0x21 },    { 0x1106, 0x3104, 0x82, 0, 0x4b, 0x01 },
+        { 0x1002, 0x4386, 0, 0x13, 0x53, 0x09 },    { 0x1002, 0x4396, 0, 0x3a, 0x53, 0x09 },
+        { 0x1002, 0x4396, 0, 0x3b, 0x53, 0x09 },    { 0x1002, 0x4396, 0, 0x3c, 0x53, 0x01 },
+        { 0x8086, 0x1c26, 0x63, 0x3a, 0x53, 0x01 },
+    };
+
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(setup(state), 0);
+        function.vendor = cases[i].vendor;
+        function.device = cases[i].device;
+        config[PCI_CLASS / 4] = 0x0c032000u | cases[i].revision;
+        ((uint8_t *)config)[cases[i].offset] = 0x01;
+        other = (struct pci_device_info){ .address = PCI_ADDRESS(0, 0x14, 0),
+                                          .vendor = 0x1002,
+                                          .device = 0x4385 };
+        other_revision = cases[i].smbus_revision;
+        start();
+        assert_int_equal(((uint8_t *)config)[cases[i].offset], cases[i].expected);
+        teardown(state);
+    }
+}
+
+/* AMD's 8111: its companions serve all that is plugged in. */
+static void test_a_chip_that_does_not_work(void **state)
+{
+    (void)state;
+    function.vendor = 0x1022;
+    function.device = 0x7463;
+    trap_writes();
+    ehci_start();
+    assert_null(controller);
+    EXPECT_SAID("does not work");
+    assert_int_equal(windows_out + blocks_out, 0);
 }
 
 static void test_firmware_keeps_it(void **state)
@@ -809,6 +868,12 @@ static void test_interrupt(void **state)
 
     controller->ops->endpoint_close(&endpoint); /* with a transfer pending */
     assert_int_equal(transfer.status, USB_CANCELLED);
+
+    /* A pipe's memory is given back when the controller can have nothing of it any more. */
+    assert_true(controller->ops->endpoint_open(&endpoint));
+    uint32_t closed_at = frame;
+    controller->ops->endpoint_close(&endpoint);
+    assert_true(frame - closed_at >= 2);
     controller->ops->device_close(d);
     expect_idle();
 }
@@ -990,6 +1055,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_start),
+        TEST(test_quirks),
+        TEST(test_a_chip_that_does_not_work),
         TEST(test_firmware_keeps_it),
         TEST(test_odd_capabilities),
         TEST(test_does_not_halt),

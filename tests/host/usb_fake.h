@@ -107,7 +107,7 @@ void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear)
     fake.commands = (fake.commands & ~clear) | set;
 }
 
-void klog(const char *format, ...)
+void klog_warning(const char *format, ...)
 {
     va_list args;
     size_t used = strlen(fake.log);
