@@ -66,6 +66,7 @@ def wait_for_keyboard(machine, port=2):
 def wait_gone(machine, port=2):
     machine.wait_for(re.compile(rb"keyboard: USB, on EHCI \S+ port %d: gone" % port))
     machine.prompt()
+    machine.command("usb")  # answers when the thread is through with the device
 
 
 def port_status(machine, port):
