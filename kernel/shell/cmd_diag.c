@@ -24,6 +24,7 @@
 #include <mem/pmm.h>
 #include <panic.h>
 #include <version.h>
+#include <usb/usb.h>
 #include <x86/cpu.h>
 
 #define FOUR_GIB      (1ull << 32)
@@ -178,6 +179,35 @@ static void report_pci(struct report *report)
     }
 }
 
+/* A device as "PORT VENDOR:PRODUCT what speed"; behind hubs a > for each before the port. */
+static void report_usb_device(struct report *report, const struct usb_device_info *info)
+{
+    static const char hubs[] = ">>>>>";
+    uint32_t depth = info->depth < USB_MAX_DEPTH ? info->depth : USB_MAX_DEPTH;
+
+    report_item(report, "%s%u %04x:%04x %s %s", hubs + (USB_MAX_DEPTH - depth), info->port,
+                info->descriptor.vendor, info->descriptor.product,
+                info->driver != NULL ? info->driver : "unused", usb_speed_text(info->speed));
+}
+
+/* The controllers that run, and what they see. Those that did not start are among the warnings. */
+static void report_usb(struct report *report)
+{
+    struct usb_controller *controller;
+    struct usb_device_info info;
+
+    for (uint32_t i = 0; (controller = usb_controller_get(i)) != NULL; i++) {
+        pci_address_t pci = controller->pci;
+
+        report_line(report, "usb");
+        report_item(report, "%s %02x:%02x.%x %u ports%s", controller->kind, pci_bus(pci),
+                    pci_device(pci), pci_function(pci), controller->ports,
+                    controller->dead ? " dead" : "");
+        for (uint32_t j = 0; usb_device_get(controller, j, &info); j++)
+            report_usb_device(report, &info);
+    }
+}
+
 static void report_warnings(struct report *report)
 {
     char text[LOG_WARNING_MAX];
@@ -200,6 +230,7 @@ static void report_all(struct report *report)
     report_keyboards(report);
     report_timer(report);
     report_pci(report);
+    report_usb(report);
     report_warnings(report);
     report_end(report);
 }

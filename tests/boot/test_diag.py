@@ -151,7 +151,10 @@ def memory_of(boot):
 
 @QUICK
 def test_facts(start):
-    machine = start(machine="q35", cpu="core2duo", extra=["-device", "qemu-xhci"])
+    machine = start(machine="q35", cpu="core2duo", extra=[
+        "-device", "qemu-xhci,id=host", "-device", "usb-hub,bus=host.0,port=1",
+        "-device", "usb-kbd,bus=host.0,port=1.3", "-device", "piix3-usb-uhci,id=old",
+        "-device", "usb-tablet,bus=old.0,port=2"])
     boot = machine.prompt()
     known = facts(machine.command("diag"))
 
@@ -175,6 +178,9 @@ def test_facts(start):
         told = device["class_info"]["class"] >> 8 in (1, 3) or \
             device["class_info"]["class"] in (0x0600, 0x0601, 0x0c03)
         assert (line in known["pci"][0]) == told
+    usb = sorted(re.sub(r" 00:\S+", "", line) for line in known["usb"])
+    assert usb == ["UHCI 2 ports, 2 0627:0001 unused full",
+                   "xHCI 8 ports, 5 0409:55aa hub full, >3 0627:0001 keyboard full"]
     assert known["warnings"] == ["0"] and "!" not in known
 
 
