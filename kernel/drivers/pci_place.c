@@ -11,7 +11,7 @@
  * lies at the edges of what it does tell of. So the largest gap is taken, and the middle of it.
  *
  * Where something is not known, there is no place: a table that was too small, CardBus bridges,
- * whose windows are not read, a bus that no bridge leads to.
+ * whose windows are not read, a bus that no bridge leads to, a memory map of absurd length.
  *
  * Sources: PCI-to-PCI Bridge Architecture Specification 1.2, "Memory Base Register and Memory
  * Limit Register" and the one behind it; PCI Local Bus Specification 3.0, "Expansion ROM Base
@@ -23,6 +23,7 @@
 #define FOUR_GIB     (1ull << 32)
 #define PLACES_START 0x00100000u /* RAM or not, low memory is full of surprises */
 #define PLACES_END   0xfec00000u /* the I/O APIC, and behind it local APICs and firmware */
+#define REGIONS_MAX  4096u       /* firmware has some hundred; the time goes with the square */
 #define ROM_MAX      (16u * MIB) /* the most that an expansion ROM may have */
 
 struct gap {
@@ -160,6 +161,17 @@ static paddr64_t end_of_ram(const struct memmap_source *regions)
     return end;
 }
 
+static bool is_too_long(const struct memmap_source *regions)
+{
+    struct memmap_region region;
+    uint32_t count = 0;
+
+    regions->rewind(regions->context);
+    while (count <= REGIONS_MAX && regions->next(regions->context, &region))
+        count++;
+    return count > REGIONS_MAX;
+}
+
 static bool all_is_known(const struct pci_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++) {
@@ -219,6 +231,10 @@ paddr64_t pci_place(const struct pci_surroundings *around, const struct pci_devi
 
     if (b->kind != PCI_BAR_MEMORY || b->size == 0 || b->size >= FOUR_GIB) {
         *why = "its size does not fit";
+        return 0;
+    }
+    if (is_too_long(&around->regions)) {
+        *why = "the memory map has too many entries";
         return 0;
     }
     if (!all_is_known(around->table)) {

@@ -16,7 +16,7 @@
 #define KIB64       0x10000u
 #define FOUR_GIB    (1ull << 32)
 #define TOP         0xfec00000u
-#define REGIONS_MAX 32u
+#define REGIONS_MAX 4097u
 
 /* ---- The machine: a table, a memory map, a screen ---- */
 
@@ -473,9 +473,24 @@ static void test_model_of_pages(void **state)
     check_random_machines(100, 0x1000);
 }
 
+/* The longest map that is searched, in the order that takes longest; and one entry more. */
+static void test_a_long_memory_map(void **state)
+{
+    (void)state;
+    struct pci_device_info *f = add_lost(0, KIB64);
+
+    for (uint32_t i = REGIONS_MAX; i-- > 1;)
+        add_region(0x10000000u + i * 0x2000u, 0x10001000u + i * 0x2000u, 2);
+    const char *why = "";
+    assert_true(pci_place(&around, f, 0, &why) > 0x10000000u + REGIONS_MAX * 0x2000u);
+    add_region(0x10000000u, 0x10001000u, 2);
+    expect_none(f, "the memory map has too many entries");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_long_memory_map, start),
         cmocka_unit_test_setup(test_empty_machine, start),
         cmocka_unit_test_setup(test_end_of_ram, start),
         cmocka_unit_test_setup(test_obstacles, start),
