@@ -350,26 +350,30 @@ void pci_set_command(pci_address_t address, uint32_t set, uint32_t clear)
     config[PCI_COMMAND / 4] = (config[PCI_COMMAND / 4] & ~clear) | set;
 }
 
-void klog(const char *format, ...)
+static void say(const char *format, va_list arguments)
 {
     size_t used = strlen(messages);
+
+    vsnprintf(messages + used, sizeof(messages) - used, format, arguments);
+    strncat(messages, "\n", sizeof(messages) - strlen(messages) - 1);
+}
+
+void klog(const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(messages + used, sizeof(messages) - used, format, arguments);
+    say(format, arguments);
     va_end(arguments);
-    strncat(messages, "\n", sizeof(messages) - strlen(messages) - 1);
 }
 
 void klog_warning(const char *format, ...)
 {
-    size_t used = strlen(messages);
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(messages + used, sizeof(messages) - used, format, arguments);
+    say(format, arguments);
     va_end(arguments);
-    strncat(messages, "\n", sizeof(messages) - strlen(messages) - 1);
 }
 
 void kprintf(const char *format, ...)
