@@ -115,8 +115,8 @@ PURE := \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \
 		ehci_queue.c ehci_quirks.c ehci_schedule.c hid.c hub.c keyboard.c ohci.c \
-		ohci_device.c ohci_ports.c ohci_ring.c periodic.c pool.c uhci_td.c xhci.c xhci_context.c \
-		xhci_device.c xhci_ports.c xhci_ring.c) \
+		ohci_device.c ohci_ports.c ohci_ring.c periodic.c pool.c uhci_td.c xhci.c \
+		xhci_context.c xhci_device.c xhci_ports.c xhci_ring.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \
 	$(addprefix kernel/x86/,tsc_rate.c) \
 	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c qr_text.c report.c)
