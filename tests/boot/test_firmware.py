@@ -6,11 +6,11 @@ QUICK = pytest.mark.quick
 
 
 @pytest.mark.parametrize("firmware, media", [
-    pytest.param("uefi", "cdrom", marks=QUICK),
+    pytest.param("uefi", "cdrom", marks=FULL),
     pytest.param("uefi", "disk", marks=FULL),
     pytest.param("uefi", "usb", marks=FULL),
     pytest.param("uefi32", "cdrom", marks=FULL),
-    pytest.param("uefi32", "disk", marks=QUICK),
+    pytest.param("uefi32", "disk", marks=FULL),
     pytest.param("uefi32", "usb", marks=FULL),
 ])
 def test_uefi_reaches_the_shell(boot, firmware, media):

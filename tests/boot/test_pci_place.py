@@ -63,10 +63,9 @@ def assert_safe(machine, boot, address):
         assert address + 0x4000 <= start or end <= address
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cpu, moves", [
-    pytest.param("max", False, id="pse36"),
-    pytest.param("qemu64,-pse36", True, id="no-pse36"),
+    pytest.param("max", False, id="pse36", marks=pytest.mark.full),
+    pytest.param("qemu64,-pse36", True, id="no-pse36", marks=pytest.mark.quick),
 ])
 def test_bar_above_4_gib(start, cpu, moves):
     machine = start(firmware="uefi", cpu=cpu, extra=["-device", "qemu-xhci"])
@@ -92,7 +91,7 @@ def start_with_plugged(start, bus, extra):
     return machine, machine.prompt()
 
 
-@pytest.mark.quick
+@pytest.mark.full
 def test_bar_without_address(start):
     machine, boot = start_with_plugged(start, "pci.0", [])
     tests = machine.command("selftest")
@@ -114,7 +113,7 @@ def test_bar_without_address_behind_a_bridge(start):
     assert_safe(machine, boot, address)
 
 
-@pytest.mark.quick
+@pytest.mark.full
 def test_bar_behind_a_bridge_without_window_is_left_alone(start):
     machine, boot = start_with_plugged(start, "bridge", BRIDGE_WITHOUT_WINDOW)
     before = machine.qmp("query-pci")

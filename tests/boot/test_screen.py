@@ -89,7 +89,7 @@ def test_no_screen_is_said(start):
     assert what_it_is(machine.prompt()) == "screen: none, the loader handed over none"
 
 
-@QUICK
+@FULL
 @pytest.mark.parametrize("firmware", ["uefi", "uefi32"])
 def test_uefi_framebuffers(boot, firmware):
     machine = boot(firmware=firmware)

@@ -160,12 +160,12 @@ def test_waits_are_right_by_the_real_time_clock(start):
 
 # ---- What firmware may leave behind ------------------------------------------------------------
 
-@pytest.mark.quick
 @pytest.mark.parametrize("lines, what", [
-    ([override(0, 2)], PIT),
-    ([], PM_TIMER[:1] + ("PIT",)),
-    ([override(0, 2), override(0, 0x12345678)], PM_TIMER[:1] + ("PIT",)),
-], ids=["override", "none", "wild"])
+    pytest.param([override(0, 2)], PIT, marks=pytest.mark.quick, id="override"),
+    pytest.param([], PM_TIMER[:1] + ("PIT",), marks=pytest.mark.full, id="none"),
+    pytest.param([override(0, 2), override(0, 0x12345678)], PM_TIMER[:1] + ("PIT",),
+                 marks=pytest.mark.full, id="wild"),
+])
 def test_overrides_of_the_madt_are_followed(start, tmp_path, lines, what):
     """Without a PIC, the PIT's interrupt is at input 2 of the I/O APIC; else the LAPIC has to tick."""
     tables = Firmware(tmp_path).options(fadt(), table(b"DSDT", s5(0, 0)),

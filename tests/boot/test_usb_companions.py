@@ -180,8 +180,8 @@ def test_a_stick_is_left_alone(boot, controller):
 
 # ---- Plugging ----
 
-@pytest.mark.quick
-@pytest.mark.parametrize("controller", [UHCI, OHCI])
+@pytest.mark.parametrize("controller", [pytest.param(UHCI, marks=pytest.mark.quick),
+                                        pytest.param(OHCI, marks=pytest.mark.full)])
 def test_plugged_in_and_pulled_out(boot, controller):
     """Again and again, and after it the memory in use is the same."""
     machine = machine_with(boot, controller)

@@ -108,7 +108,7 @@ def test_keyboard_after_uefi(without_ps2, firmware):
     assert_types(without_ps2(EHCI, KEYBOARD, firmware=firmware))
 
 
-@quick
+@full
 def test_hot_plug(without_ps2):
     """In and out, again and again, at other ports too; nothing is lost by it."""
     machine = without_ps2(EHCI)
