@@ -63,8 +63,8 @@ def test_ram(start, size, chipset):
 
 @full
 def test_the_smallest_machine_works_or_says_what_is_missing(start):
-    """GRUB starts in 3 MiB, and with less the kernel is never reached."""
-    machine = start(memory="3M")
+    """GRUB needs 3.5 MiB to load the kernel, and with less never reaches it."""
+    machine = start(memory="3584K")
     match = machine.wait_for(re.compile(rb"\nronin> |\nPANIC: too little memory"))
     if b"ronin" in match[0]:
         assert machine.command("heap_test")[-1] == "heap_test: PASS"
