@@ -50,14 +50,6 @@ def shared():
     holder.close()
 
 
-@pytest.fixture
-def machine(shared, request):
-    """The shared machine at its prompt. A test that fails does not leave it to the next one."""
-    yield shared.get()
-    if request.node.failed:
-        shared.close()
-
-
 @pytest.fixture(scope="session")
 def shared_text():
     holder = Shared(images.make_image(video="text"))
@@ -65,12 +57,23 @@ def shared_text():
     holder.close()
 
 
+def lend(holder, request):
+    """The holder's machine for a test. One that fails does not leave it to the next."""
+    yield holder.get()
+    if request.node.failed:
+        holder.close()
+
+
+@pytest.fixture
+def machine(shared, request):
+    """The shared machine at its prompt."""
+    yield from lend(shared, request)
+
+
 @pytest.fixture
 def text_machine(shared_text, request):
-    """The same as `machine`, in VGA text mode."""
-    yield shared_text.get()
-    if request.node.failed:
-        shared_text.close()
+    """The same in VGA text mode."""
+    yield from lend(shared_text, request)
 
 
 @pytest.fixture
