@@ -110,7 +110,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
 	$(addprefix kernel/,cmdline.c heap.c multiboot2.c) \
-	$(addprefix kernel/mem/,frames.c memmap.c paging.c window.c) \
+	$(addprefix kernel/mem/,frames.c memmap.c page_table.c paging.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \

@@ -14,8 +14,11 @@
 void *phys_to_virt(paddr_t phys);
 paddr_t virt_to_phys(const void *virt); /* the inverse; virt lies in the kernel image */
 
-/* Drops what the TLB holds of the page at `virt`. */
+/* Drops what the TLB holds of the page at `virt`, and all that the CPU knows of tables. */
 void mmu_invalidate_page(vaddr_t virt);
+
+/* Drops all that the TLB holds. */
+void mmu_invalidate_all(void);
 
 /* Loads CR3 with the directory's physical address and sets CR0.PG and CR0.WP. */
 void mmu_enable(paddr_t directory);

@@ -7,7 +7,8 @@
  * 4 GiB (PSE-36).
  *
  * All functions lock for themselves and may be called with interrupts on or off, but not from an
- * interrupt handler. Pure but for what mem/mmu.h and mem/pmm.h give.
+ * interrupt handler. The lock, and with it interrupts off, is held for one table's 1024 entries at
+ * most, however long a range is. Pure but for what mem/mmu.h and mem/pmm.h give.
  *
  * Source: Intel SDM vol 3, "32-Bit Paging".
  */
@@ -72,6 +73,16 @@ int map_range(vaddr_t virt, paddr_t phys, uint32_t pages, uint32_t flags) MUST_C
 
 /* Unmaps `pages` pages, all of which must be mapped: panics otherwise. */
 void unmap_range(vaddr_t virt, uint32_t pages);
+
+/*
+ * Memory at addresses of its own: maps `pages` pages, each on a frame fresh from
+ * pmm_alloc_frame_high(), which nobody else reaches; contents are undefined. All or nothing.
+ * Errors as of map_range(); ERR_NO_MEMORY as well when the frames do not suffice.
+ */
+int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags) MUST_CHECK;
+
+/* Undoes map_new_pages(), in pieces if wanted: unmaps the pages and gives their frames back. */
+void unmap_and_free_pages(vaddr_t virt, uint32_t pages);
 
 /* Takes the right to write from every mapped page of [start, end); both multiples of PAGE_SIZE. */
 void paging_protect(vaddr_t start, vaddr_t end);

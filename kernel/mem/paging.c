@@ -1,183 +1,41 @@
 /*
- * The page directory and its tables.
+ * Mapping: what the entries of the page tables say.
  *
- * table_entries[i] counts the entries of table i, so that an emptied table is noticed without
- * reading it. Every change of a present entry invalidates its page; a page that becomes present
- * needs it too, for a CPU may remember that a page was absent (Intel SDM vol 3, "Invalidation of
- * TLBs and Paging-Structure Caches").
+ * A range is changed table by table: one walk for each, all its entries in a row, one decision on
+ * what the TLB has to forget. Interrupts are off for one table at a time, 1024 entries at most, and
+ * whatever the range's length. In its table a range is mapped or unmapped whole or not at all.
+ *
+ * Every change of a present entry invalidates its page; a page that becomes present needs it too,
+ * for a CPU may remember that a page was absent (Intel SDM vol 3, "Invalidation of TLBs and
+ * Paging-Structure Caches").
  */
 #include <mem/paging.h>
 #include "mem/layout.h"
+#include "mem/page_table.h"
 #include <error.h>
 #include <mem/mmu.h>
 #include <mem/pmm.h>
 #include <panic.h>
 
-#define ENTRIES          1024u
+#define LARGE_PHYS_END    (1ull << 40) /* PSE-36 gives 40 address bits at most */
+#define LARGE_HIGH_SHIFT  13           /* entry bits 20:13 are address bits 39:32 */
+#define LARGE_HIGH_MASK   0xffu
+#define LARGE_LOW_MASK    0xffc00000u
 
-#define ENTRY_PRESENT    (1u << 0)
-#define ENTRY_LARGE      (1u << 7)
+/*
+ * Up to so many pages are invalidated one by one, more by forgetting the whole TLB. The latter
+ * costs what has to be looked up again: the 32 entries of a 486, or the few dozen pages that the
+ * kernel touches soon on a CPU whose TLB is larger. A lookup costs less than INVLPG there and more
+ * on the old ones; 32 is about where the two meet on all of them.
+ */
+#define INVALIDATE_SINGLY 32u
 
-#define LARGE_PHYS_END   (1ull << 40) /* PSE-36 gives 40 address bits at most */
-#define LARGE_HIGH_SHIFT 13           /* entry bits 20:13 are address bits 39:32 */
-#define LARGE_HIGH_MASK  0xffu
-#define LARGE_LOW_MASK   0xffc00000u
-
-typedef uint32_t entry_t;
-
-static entry_t directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static entry_t pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static bool pool_used[MAX_BOOTSTRAP_TABLES];
-static uint16_t table_entries[ENTRIES];
-static uint32_t tables; /* in the directory */
 static paddr_t identity_end;
 static bool enabled;
-
-static uint32_t directory_index(vaddr_t virt)
-{
-    return (uint32_t)(virt / LARGE_PAGE_SIZE);
-}
-
-static uint32_t table_index(vaddr_t virt)
-{
-    return (uint32_t)(virt / PAGE_SIZE % ENTRIES);
-}
 
 static bool aligned(paddr64_t address, uint32_t size)
 {
     return address % size == 0;
-}
-
-static bool is_table(entry_t entry)
-{
-    return (entry & ENTRY_PRESENT) && !(entry & ENTRY_LARGE);
-}
-
-static entry_t *table_at(uint32_t index)
-{
-    return phys_to_virt(directory[index] & PAGE_MASK);
-}
-
-/* The pool's slot at a physical address, or MAX_BOOTSTRAP_TABLES. */
-static uint32_t pool_slot(paddr_t phys)
-{
-    uint32_t slot = 0;
-    while (slot < MAX_BOOTSTRAP_TABLES && virt_to_phys(pool[slot]) != phys)
-        slot++;
-    return slot;
-}
-
-/* A zeroed table from the pool, else from the PMM; 0 when neither has one. */
-static paddr_t alloc_table(void)
-{
-    paddr_t phys = 0;
-
-    for (uint32_t slot = 0; slot < MAX_BOOTSTRAP_TABLES && phys == 0; slot++) {
-        if (!pool_used[slot]) {
-            pool_used[slot] = true;
-            phys = virt_to_phys(pool[slot]);
-        }
-    }
-    if (phys == 0)
-        phys = pmm_alloc_frame();
-    if (phys != 0) {
-        entry_t *table = phys_to_virt(phys);
-        for (uint32_t i = 0; i < ENTRIES; i++)
-            table[i] = 0;
-    }
-    return phys;
-}
-
-static void free_table(paddr_t phys)
-{
-    uint32_t slot = pool_slot(phys);
-    if (slot < MAX_BOOTSTRAP_TABLES)
-        pool_used[slot] = false;
-    else
-        pmm_free_frame(phys);
-}
-
-/* The entry of a page, or NULL where it has no table. */
-static entry_t *find_entry(vaddr_t virt)
-{
-    uint32_t index = directory_index(virt);
-    return is_table(directory[index]) ? &table_at(index)[table_index(virt)] : NULL;
-}
-
-/* A table belongs to the identity mapping for good: those addresses are never unmapped whole. */
-static bool keeps_table(uint32_t index)
-{
-    return index < (identity_end + LARGE_PAGE_SIZE - 1) / LARGE_PAGE_SIZE;
-}
-
-static int map_locked(vaddr_t virt, paddr_t phys, uint32_t flags)
-{
-    uint32_t index = directory_index(virt);
-
-    if (directory[index] & ENTRY_LARGE)
-        return ERR_MAPPED;
-    if (!(directory[index] & ENTRY_PRESENT)) {
-        paddr_t table = alloc_table();
-        if (table == 0)
-            return ERR_NO_MEMORY;
-        directory[index] = table | ENTRY_PRESENT | PAGE_WRITE;
-        tables++;
-    }
-
-    entry_t *entry = find_entry(virt);
-    if (*entry & ENTRY_PRESENT)
-        return ERR_MAPPED;
-    *entry = phys | flags | ENTRY_PRESENT;
-    table_entries[index]++;
-    mmu_invalidate_page(virt);
-    return OK;
-}
-
-static int unmap_locked(vaddr_t virt)
-{
-    uint32_t index = directory_index(virt);
-    entry_t *entry = find_entry(virt);
-
-    if (entry == NULL || !(*entry & ENTRY_PRESENT))
-        return ERR_NOT_MAPPED;
-    *entry = 0;
-    table_entries[index]--;
-
-    paddr_t emptied = 0;
-    if (table_entries[index] == 0 && !keeps_table(index)) {
-        emptied = directory[index] & PAGE_MASK;
-        directory[index] = 0;
-        tables--;
-    }
-    /* Before the table serves as something else, the CPU must have forgotten it. */
-    mmu_invalidate_page(virt);
-    if (emptied != 0)
-        free_table(emptied);
-    return OK;
-}
-
-int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
-{
-    if (!aligned(virt, PAGE_SIZE) || !aligned(phys, PAGE_SIZE))
-        return ERR_UNALIGNED;
-    if (virt < PAGE_SIZE || (flags & ~PAGE_FLAGS) != 0)
-        return ERR_RANGE;
-
-    uint32_t state = mmu_lock();
-    int error = map_locked(virt, phys, flags);
-    mmu_unlock(state);
-    return error;
-}
-
-int unmap_page(vaddr_t virt)
-{
-    if (!aligned(virt, PAGE_SIZE))
-        return ERR_UNALIGNED;
-
-    uint32_t state = mmu_lock();
-    int error = unmap_locked(virt);
-    mmu_unlock(state);
-    return error;
 }
 
 /* Whether `pages` pages from `address` on end within 4 GiB. */
@@ -186,43 +44,219 @@ static bool fits(uint32_t address, uint32_t pages)
     return pages <= (0xffffffffu - address) / PAGE_SIZE + 1;
 }
 
-int map_range(vaddr_t virt, paddr_t phys, uint32_t pages, uint32_t flags)
+/* How many of the pages from `virt` on lie in its table. */
+static uint32_t pages_in_table(vaddr_t virt, uint32_t pages)
 {
-    if (!fits((uint32_t)virt, pages) || !fits(phys, pages))
-        return ERR_RANGE;
+    uint32_t rest = ENTRIES - table_index(virt);
+    return pages < rest ? pages : rest;
+}
 
-    for (uint32_t done = 0; done < pages; done++) {
-        int error = map_page(virt + done * PAGE_SIZE, phys + done * PAGE_SIZE, flags);
+static void invalidate(vaddr_t virt, uint32_t pages)
+{
+    if (pages > INVALIDATE_SINGLY) {
+        mmu_invalidate_all();
+        return;
+    }
+    for (uint32_t i = 0; i < pages; i++)
+        mmu_invalidate_page(virt + i * PAGE_SIZE);
+}
+
+/* ---- Within one table, the lock held ---- */
+
+/* How many of the entries are present. */
+static uint32_t count_present(const entry_t *entry, uint32_t pages)
+{
+    uint32_t present = 0;
+    for (uint32_t i = 0; i < pages; i++)
+        present += entry[i] & ENTRY_PRESENT;
+    return present;
+}
+
+/* What the pages of a range are to lead to. */
+struct target {
+    bool new_frames; /* each to a frame of its own, fresh from the PMM */
+    paddr_t next;    /* else to these, one after another */
+};
+
+/* The next page's physical address. False when there is no frame. */
+static bool take_next(struct target *target, paddr_t *phys)
+{
+    if (target->new_frames) {
+        *phys = pmm_alloc_frame_high();
+        return *phys != 0;
+    }
+    *phys = target->next;
+    target->next += PAGE_SIZE;
+    return true;
+}
+
+/*
+ * Entries that are present become empty; with `free_frames` what they lead to goes back to the PMM.
+ * A table that holds nothing any more goes too.
+ */
+static void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, bool free_frames)
+{
+    /* An entry that is not present may keep its address, until nobody can reach the frame. */
+    for (uint32_t i = 0; i < pages; i++)
+        entry[i] &= free_frames ? PAGE_MASK : 0;
+
+    paddr_t emptied = table_loses(virt, pages);
+    /* Before anything serves as something else, the CPU must have forgotten it: the table too. */
+    invalidate(virt, pages == 0 ? 1 : pages);
+    for (uint32_t i = 0; free_frames && i < pages; i++) {
+        pmm_free_frame(entry[i]);
+        entry[i] = 0;
+    }
+    table_free(emptied);
+}
+
+static int map_in_table(vaddr_t virt, uint32_t pages, struct target *target, uint32_t flags)
+{
+    entry_t *entry;
+    paddr_t phys;
+    uint32_t done = 0;
+
+    int error = table_entry_or_new(virt, &entry);
+    if (error != OK)
+        return error;
+    if (count_present(entry, pages) != 0)
+        return ERR_MAPPED;
+
+    while (done < pages && take_next(target, &phys))
+        entry[done++] = phys | flags | ENTRY_PRESENT;
+    table_gains(virt, done);
+    if (done < pages) {
+        clear_entries(virt, entry, done, target->new_frames);
+        return ERR_NO_MEMORY;
+    }
+    invalidate(virt, pages);
+    return OK;
+}
+
+static int unmap_in_table(vaddr_t virt, uint32_t pages, bool free_frames)
+{
+    entry_t *entry = table_entry(virt);
+
+    if (entry == NULL || count_present(entry, pages) != pages)
+        return ERR_NOT_MAPPED;
+    clear_entries(virt, entry, pages, free_frames);
+    return OK;
+}
+
+static void protect_in_table(vaddr_t virt, uint32_t pages)
+{
+    entry_t *entry = table_entry(virt);
+    uint32_t changed = 0;
+
+    for (uint32_t i = 0; entry != NULL && i < pages; i++) {
+        changed |= entry[i] & PAGE_WRITE;
+        entry[i] &= ~PAGE_WRITE;
+    }
+    if (changed != 0)
+        invalidate(virt, pages);
+}
+
+/* ---- Ranges: table by table ---- */
+
+static void unmap_pages(vaddr_t virt, uint32_t pages, bool free_frames)
+{
+    for (uint32_t part; pages > 0; pages -= part, virt += part * PAGE_SIZE) {
+        part = pages_in_table(virt, pages);
+        uint32_t state = mmu_lock();
+        int error = unmap_in_table(virt, part, free_frames);
+        mmu_unlock(state);
+        ASSERT(error == OK);
+    }
+}
+
+/* All or nothing. */
+static int map_pages(vaddr_t virt, uint32_t pages, struct target target, uint32_t flags)
+{
+    for (uint32_t done = 0, part; done < pages; done += part) {
+        vaddr_t rest = virt + done * PAGE_SIZE;
+
+        part = pages_in_table(rest, pages - done);
+        uint32_t state = mmu_lock();
+        int error = map_in_table(rest, part, &target, flags);
+        mmu_unlock(state);
         if (error != OK) {
-            unmap_range(virt, done);
+            unmap_pages(virt, done, target.new_frames);
             return error;
         }
     }
     return OK;
 }
 
+/* What is wrong with mapping the range, if anything. */
+static int check_range(vaddr_t virt, uint32_t pages, uint32_t flags)
+{
+    if (!aligned(virt, PAGE_SIZE))
+        return ERR_UNALIGNED;
+    if (virt < PAGE_SIZE || !fits((uint32_t)virt, pages) || (flags & ~PAGE_FLAGS) != 0)
+        return ERR_RANGE;
+    return OK;
+}
+
+int map_range(vaddr_t virt, paddr_t phys, uint32_t pages, uint32_t flags)
+{
+    int error = check_range(virt, pages, flags);
+
+    if (error != OK)
+        return error;
+    if (!aligned(phys, PAGE_SIZE))
+        return ERR_UNALIGNED;
+    if (!fits(phys, pages))
+        return ERR_RANGE;
+    return map_pages(virt, pages, (struct target){ false, phys }, flags);
+}
+
 void unmap_range(vaddr_t virt, uint32_t pages)
 {
-    for (uint32_t i = 0; i < pages; i++) {
-        int error = unmap_page(virt + i * PAGE_SIZE);
-        ASSERT(error == OK);
-    }
+    unmap_pages(virt, pages, false);
+}
+
+int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags)
+{
+    int error = check_range(virt, pages, flags);
+
+    return error != OK ? error : map_pages(virt, pages, (struct target){ true, 0 }, flags);
+}
+
+void unmap_and_free_pages(vaddr_t virt, uint32_t pages)
+{
+    unmap_pages(virt, pages, true);
+}
+
+int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
+{
+    return map_range(virt, phys, 1, flags);
+}
+
+int unmap_page(vaddr_t virt)
+{
+    if (!aligned(virt, PAGE_SIZE))
+        return ERR_UNALIGNED;
+
+    uint32_t state = mmu_lock();
+    int error = unmap_in_table(virt, 1, false);
+    mmu_unlock(state);
+    return error;
 }
 
 void paging_protect(vaddr_t start, vaddr_t end)
 {
     ASSERT(aligned(start, PAGE_SIZE) && aligned(end, PAGE_SIZE));
 
-    uint32_t state = mmu_lock();
-    for (vaddr_t virt = start; virt < end; virt += PAGE_SIZE) {
-        entry_t *entry = find_entry(virt);
-        if (entry == NULL || !(*entry & ENTRY_PRESENT))
-            continue;
-        *entry &= ~PAGE_WRITE;
-        mmu_invalidate_page(virt);
+    while (start < end) {
+        uint32_t pages = pages_in_table(start, (uint32_t)(end - start) / PAGE_SIZE);
+        uint32_t state = mmu_lock();
+        protect_in_table(start, pages);
+        mmu_unlock(state);
+        start += pages * PAGE_SIZE;
     }
-    mmu_unlock(state);
 }
+
+/* ---- 4 MiB pages ---- */
 
 int map_large_page(vaddr_t virt, paddr64_t phys, uint32_t flags)
 {
@@ -232,7 +266,7 @@ int map_large_page(vaddr_t virt, paddr64_t phys, uint32_t flags)
         return ERR_RANGE;
 
     uint32_t state = mmu_lock();
-    entry_t *entry = &directory[directory_index(virt)];
+    entry_t *entry = directory_entry(virt);
     bool free = !(*entry & ENTRY_PRESENT);
     if (free) {
         *entry = (uint32_t)(phys & LARGE_LOW_MASK) |
@@ -250,7 +284,7 @@ int unmap_large_page(vaddr_t virt)
         return ERR_UNALIGNED;
 
     uint32_t state = mmu_lock();
-    entry_t *entry = &directory[directory_index(virt)];
+    entry_t *entry = directory_entry(virt);
     bool mapped = (*entry & ENTRY_PRESENT) && (*entry & ENTRY_LARGE);
     if (mapped) {
         *entry = 0;
@@ -259,6 +293,8 @@ int unmap_large_page(vaddr_t virt)
     mmu_unlock(state);
     return mapped ? OK : ERR_NOT_MAPPED;
 }
+
+/* ---- What is mapped ---- */
 
 static struct translation translate_large(entry_t entry, vaddr_t virt)
 {
@@ -272,8 +308,8 @@ struct translation translate(vaddr_t virt)
     struct translation result = { false, false, 0, 0 };
 
     uint32_t state = mmu_lock();
-    entry_t large = directory[directory_index(virt)];
-    entry_t *entry = find_entry(virt);
+    entry_t large = *directory_entry(virt);
+    const entry_t *entry = table_entry(virt);
     if ((large & ENTRY_PRESENT) && (large & ENTRY_LARGE))
         result = translate_large(large, virt);
     else if (entry != NULL && (*entry & ENTRY_PRESENT))
@@ -286,7 +322,8 @@ struct translation translate(vaddr_t virt)
 /* How far a search may step from an address where nothing is mapped: a page, or a whole table. */
 static uint32_t step_from(vaddr_t virt)
 {
-    bool in_table = is_table(directory[directory_index(virt)]);
+    entry_t entry = *directory_entry(virt);
+    bool in_table = (entry & ENTRY_PRESENT) && !(entry & ENTRY_LARGE);
     return in_table ? PAGE_SIZE : LARGE_PAGE_SIZE - virt % LARGE_PAGE_SIZE;
 }
 
@@ -304,20 +341,14 @@ bool paging_next_page(vaddr_t from, struct mapped_page *page)
 
 void paging_init(paddr_t phys_limit)
 {
-    for (uint32_t i = 0; i < ENTRIES; i++) {
-        directory[i] = 0;
-        table_entries[i] = 0;
-    }
-    for (uint32_t slot = 0; slot < MAX_BOOTSTRAP_TABLES; slot++)
-        pool_used[slot] = false;
-    tables = 0;
     enabled = false;
     identity_end = phys_limit < HEAP_BASE ? phys_limit : HEAP_BASE;
+    tables_init(identity_end);
 
     int error = map_range(PAGE_SIZE, PAGE_SIZE, identity_end / PAGE_SIZE - 1, PAGE_WRITE);
     if (error != OK)
         panic("too little memory: no frame for the page tables of %u KiB", identity_end / KIB);
-    mmu_enable(virt_to_phys(directory));
+    mmu_enable(directory_phys());
     enabled = true;
 }
 
@@ -333,65 +364,21 @@ paddr_t paging_identity_end(void)
 
 bool paging_owns_frame(paddr_t phys)
 {
-    bool owns = phys == virt_to_phys(directory);
-
     uint32_t state = mmu_lock();
-    for (uint32_t i = 0; i < ENTRIES && !owns; i++)
-        owns = is_table(directory[i]) && (directory[i] & PAGE_MASK) == phys;
+    bool owns = tables_own(phys);
     mmu_unlock(state);
     return owns;
 }
 
 uint32_t paging_table_frames(void)
 {
-    return tables + 1;
-}
-
-static enum paging_fault validate_table(uint32_t index)
-{
-    const entry_t *table = table_at(index);
-    paddr_t phys = directory[index] & PAGE_MASK;
-    uint32_t present = 0;
-
-    for (uint32_t i = 0; i < ENTRIES; i++) {
-        paddr_t page = index * LARGE_PAGE_SIZE + i * PAGE_SIZE;
-
-        if (!(table[i] & ENTRY_PRESENT))
-            continue;
-        present++;
-        if (page < identity_end && (table[i] & PAGE_MASK) != page)
-            return PAGING_IDENTITY;
-    }
-    if (present != table_entries[index])
-        return PAGING_ENTRY_COUNT;
-    if (present == 0 && !keeps_table(index))
-        return PAGING_EMPTY_TABLE;
-    if (pool_slot(phys) == MAX_BOOTSTRAP_TABLES && !pmm_is_allocated(phys))
-        return PAGING_TABLE_FRAME;
-    return PAGING_SOUND;
-}
-
-static enum paging_fault validate_locked(void)
-{
-    uint32_t found = 0;
-
-    if (is_table(directory[0]) && (table_at(0)[0] & ENTRY_PRESENT))
-        return PAGING_PAGE_0;
-    for (uint32_t i = 0; i < ENTRIES; i++) {
-        if (!is_table(directory[i]))
-            continue;
-        found++;
-        enum paging_fault fault = validate_table(i);
-        if (fault != PAGING_SOUND)
-            return fault;
-    }
-    return found == tables ? PAGING_SOUND : PAGING_TABLE_COUNT;
+    return tables_in_use() + 1;
 }
 
 enum paging_fault paging_validate(void)
 {
     uint32_t state = mmu_lock();
-    enum paging_fault fault = validate_locked();
+    enum paging_fault fault = tables_validate();
     mmu_unlock(state);
     return fault;
 }

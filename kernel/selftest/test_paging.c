@@ -169,6 +169,57 @@ SELFTEST(paging_remap, "paging: a page mapped elsewhere is seen there at once")
     return run_in_sandbox(remap);
 }
 
+/*
+ * `pages` pages are mapped, written to, and seen a second time from `view` on. Mapped again with
+ * other frames, they must not lead to the old ones any more:
+ *
+ *   pages:  old frames -> new frames       view:  old frames
+ */
+static const char *remap_range(vaddr_t start, vaddr_t view, uint32_t pages)
+{
+    EXPECT(map_new_pages(start, pages, PAGE_WRITE) == OK);
+    for (uint32_t i = 0; i < pages; i++) {
+        *words_at(start + i * PAGE_SIZE) = i;
+        EXPECT(map_page(view + i * PAGE_SIZE, (paddr_t)translate(start + i * PAGE_SIZE).phys, 0) ==
+               OK);
+    }
+    unmap_range(start, pages);
+    EXPECT(map_new_pages(start, pages, PAGE_WRITE) == OK);
+    for (uint32_t i = 0; i < pages; i++)
+        *words_at(start + i * PAGE_SIZE) = ~i;
+    for (uint32_t i = 0; i < pages; i++) {
+        EXPECT(*words_at(start + i * PAGE_SIZE) == ~i);
+        EXPECT(*words_at(view + i * PAGE_SIZE) == i);
+    }
+    unmap_and_free_pages(start, pages);
+    unmap_and_free_pages(view, pages);
+    return NULL;
+}
+
+/* Few pages over a table's border, and so many in one table that the whole TLB is dropped. */
+static const char *remap_ranges(const struct sandbox *box)
+{
+    vaddr_t keeper = box->space + LARGE_PAGE_SIZE / 2;
+    vaddr_t view = box->space + 2 * LARGE_PAGE_SIZE;
+    struct figures before = figures_take();
+
+    /* Neighbours keep the tables, so that only the entries change. */
+    for (uint32_t i = 0; i < SPACE_TABLES; i++)
+        EXPECT(map_page(keeper + i * LARGE_PAGE_SIZE, box->frame[0], 0) == OK);
+    const char *few = remap_range(box->space + LARGE_PAGE_SIZE - 2 * PAGE_SIZE, view, 4);
+    const char *many = remap_range(box->space, view, 48);
+    for (uint32_t i = 0; i < SPACE_TABLES; i++)
+        EXPECT(unmap_page(keeper + i * LARGE_PAGE_SIZE) == OK);
+    if (few != NULL || many != NULL)
+        return few != NULL ? few : many;
+    return figures_compare(&before);
+}
+
+SELFTEST(paging_remap_range, "paging: so is a range, by single pages and by the whole TLB")
+{
+    return run_in_sandbox(remap_ranges);
+}
+
 static const char *translations(const struct sandbox *box)
 {
     vaddr_t page = box->space + 9 * PAGE_SIZE;

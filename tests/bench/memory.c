@@ -121,6 +121,10 @@ void mmu_invalidate_page(vaddr_t virt UNUSED)
 {
 }
 
+void mmu_invalidate_all(void)
+{
+}
+
 void mmu_enable(paddr_t directory UNUSED)
 {
 }
@@ -137,6 +141,11 @@ void mmu_unlock(uint32_t state UNUSED)
 paddr_t pmm_alloc_frame(void)
 {
     return ram_used < RAM_FRAMES ? virt_to_phys(ram[ram_used++]) : 0;
+}
+
+paddr_t pmm_alloc_frame_high(void)
+{
+    return pmm_alloc_frame();
 }
 
 void pmm_free_frame(paddr_t phys)

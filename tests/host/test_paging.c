@@ -1,8 +1,12 @@
 /*
  * The page tables, built in fake RAM and read back as the CPU would read them.
  *
- * Physical addresses below RAM_SIZE lie in an array; those above are the kernel image's, which are
- * this program's own: directory and pool stand at their virtual address, far above.
+ * Physical addresses below RAM_SIZE lie in an array; from HIGH_BASE on there are high frames, which
+ * have no memory behind them, since nobody may look into one. Others are the kernel image's, which
+ * are this program's own: directory and pool stand at their virtual address.
+ *
+ * The TLB remembers what a page was when the test last looked, absent or not, until it is told to
+ * forget: a change without an invalidation shows as a difference.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,12 +23,16 @@
 #include "mem/layout.h"
 #include "support.h"
 
-#define RAM_FRAMES 256u
-#define RAM_SIZE   (RAM_FRAMES * PAGE_SIZE)
-#define PAGES      0x100000u /* of the address space */
+#define RAM_FRAMES  256u
+#define RAM_SIZE    (RAM_FRAMES * PAGE_SIZE)
+#define PAGES       0x100000u /* of the address space */
 
-#define AREA       0x40000000u /* addresses that nothing else uses, a table's first */
-#define PHYS       0x123000u
+#define HIGH_BASE   0x18000000u
+#define HIGH_FRAMES 4096u
+#define HIGH_END    (HIGH_BASE + HIGH_FRAMES * PAGE_SIZE)
+
+#define AREA        0x40000000u /* addresses that nothing else uses, a table's first */
+#define PHYS        0x123000u
 
 /* ---- The machine ---- */
 
@@ -32,20 +40,31 @@ static uint8_t ram[RAM_FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static struct {
     bool allocated[RAM_FRAMES];
+    bool high_allocated[HIGH_FRAMES];
+    uint32_t high_left;
     uint32_t allocated_count;
     uint32_t requests; /* for a frame, since fail_requests() */
     uint32_t fail_at;  /* the request that fails; 0: none */
     bool fail_from;    /* those behind it fail as well */
     bool locked;
-    uint32_t invalidations;     /* since the lock was taken */
-    uint8_t invalidated[PAGES]; /* how often, since forget_invalidations() */
+    uint32_t invalidations;     /* of either kind, since the lock was taken */
+    uint32_t invalidated_all;   /* how often, since forget_invalidations() */
+    uint8_t invalidated[PAGES]; /* likewise, one by one */
+    uint32_t locks;             /* how often the lock was taken, since forget_invalidations() */
     uint32_t *directory;        /* as mmu_enable() got it */
 } machine;
+
+/* What the TLB holds of WATCHED pages from AREA on. */
+#define WATCHED  (16u * 1024u)
+#define TLB_NONE 0xffffffffu
+
+static uint32_t tlb[WATCHED];
 
 void *phys_to_virt(paddr_t phys)
 {
     assert_true(machine.locked);
     assert_int_equal(phys % PAGE_SIZE, 0);
+    assert_false(phys >= HIGH_BASE && phys < HIGH_END);
     if (phys >= RAM_SIZE)
         return (void *)phys;
     assert_true(machine.allocated[phys / PAGE_SIZE]);
@@ -63,6 +82,16 @@ void mmu_invalidate_page(vaddr_t virt)
     assert_true(machine.locked);
     machine.invalidated[virt / PAGE_SIZE]++;
     machine.invalidations++;
+    if (virt / PAGE_SIZE - AREA / PAGE_SIZE < WATCHED)
+        tlb[virt / PAGE_SIZE - AREA / PAGE_SIZE] = TLB_NONE;
+}
+
+void mmu_invalidate_all(void)
+{
+    assert_true(machine.locked);
+    machine.invalidated_all++;
+    machine.invalidations++;
+    memset(tlb, 0xff, sizeof(tlb));
 }
 
 void mmu_enable(paddr_t directory)
@@ -77,6 +106,7 @@ uint32_t mmu_lock(void)
 {
     assert_false(machine.locked);
     machine.locked = true;
+    machine.locks++;
     machine.invalidations = 0;
     return LOCK_STATE;
 }
@@ -105,20 +135,49 @@ paddr_t pmm_alloc_frame(void)
     return 0;
 }
 
-/* A table must be out of the directory and forgotten by the TLB before its frame is given back. */
+/* High frames first, then low ones, as the kernel's does it. */
+paddr_t pmm_alloc_frame_high(void)
+{
+    uint32_t frame = 0;
+
+    if (machine.high_left == 0)
+        return pmm_alloc_frame();
+    machine.requests++;
+    if (machine.fail_at != 0 && (machine.requests == machine.fail_at ||
+                                 (machine.fail_from && machine.requests > machine.fail_at)))
+        return 0;
+    while (machine.high_allocated[frame])
+        frame++;
+    machine.high_allocated[frame] = true;
+    machine.high_left--;
+    return HIGH_BASE + frame * PAGE_SIZE;
+}
+
+/* A frame must be out of the tables and forgotten by the TLB before it is given back. */
 void pmm_free_frame(paddr_t phys)
 {
     assert_true(pmm_is_allocated(phys));
     assert_true(machine.invalidations > 0);
     for (uint32_t i = 0; i < 1024; i++)
         assert_true((machine.directory[i] & PAGE_MASK) != phys);
+    for (uint32_t page = 0; page < WATCHED; page++)
+        assert_true(tlb[page] == TLB_NONE || (tlb[page] & PAGE_MASK) != phys);
+    if (phys >= HIGH_BASE) {
+        machine.high_allocated[(phys - HIGH_BASE) / PAGE_SIZE] = false;
+        machine.high_left++;
+        return;
+    }
     machine.allocated[phys / PAGE_SIZE] = false;
     machine.allocated_count--;
 }
 
 bool pmm_is_allocated(paddr_t phys)
 {
-    return phys % PAGE_SIZE == 0 && phys < RAM_SIZE && machine.allocated[phys / PAGE_SIZE];
+    if (phys % PAGE_SIZE != 0)
+        return false;
+    if (phys >= HIGH_BASE && phys < HIGH_END)
+        return machine.high_allocated[(phys - HIGH_BASE) / PAGE_SIZE];
+    return phys < RAM_SIZE && machine.allocated[phys / PAGE_SIZE];
 }
 
 static void fail_requests(uint32_t nth, bool from)
@@ -131,11 +190,14 @@ static void fail_requests(uint32_t nth, bool from)
 static void forget_invalidations(void)
 {
     memset(machine.invalidated, 0, sizeof(machine.invalidated));
+    machine.invalidated_all = machine.locks = 0;
 }
 
 static void start(paddr_t phys_limit)
 {
     memset(&machine, 0, sizeof(machine));
+    memset(tlb, 0xff, sizeof(tlb));
+    machine.high_left = HIGH_FRAMES;
     paging_init(phys_limit);
     assert_non_null(machine.directory);
     assert_int_equal(paging_validate(), PAGING_SOUND);
@@ -158,6 +220,27 @@ static uint32_t *table_of(vaddr_t virt)
 static uint32_t *entry_of(vaddr_t virt)
 {
     return &table_of(virt)[virt / PAGE_SIZE % 1024];
+}
+
+/* The entry of a watched page as the CPU reads it: 0 where nothing is. */
+static uint32_t watched_entry(uint32_t page)
+{
+    vaddr_t virt = AREA + page * PAGE_SIZE;
+    return table_of(virt) == NULL || !(*entry_of(virt) & 1) ? 0 : *entry_of(virt);
+}
+
+/* The CPU looks at every watched page. */
+static void fill_tlb(void)
+{
+    for (uint32_t page = 0; page < WATCHED; page++)
+        tlb[page] = watched_entry(page);
+}
+
+/* The TLB holds nothing that is no longer so. */
+static void check_tlb(void)
+{
+    for (uint32_t page = 0; page < WATCHED; page++)
+        assert_true(tlb[page] == TLB_NONE || tlb[page] == watched_entry(page));
 }
 
 static void expect_mapped(vaddr_t virt, paddr64_t phys, uint32_t flags, bool large)
@@ -183,12 +266,14 @@ static void expect_unmapped(vaddr_t virt)
 /* All that a failed call must leave as it was. */
 struct snapshot {
     uint32_t directory[1024];
-    uint32_t tables, frames;
+    uint32_t tables, frames, high_left;
 };
 
 static struct snapshot take_snapshot(void)
 {
-    struct snapshot shot = { .tables = paging_table_frames(), .frames = machine.allocated_count };
+    struct snapshot shot = { .tables = paging_table_frames(),
+                             .frames = machine.allocated_count,
+                             .high_left = machine.high_left };
 
     memcpy(shot.directory, machine.directory, sizeof(shot.directory));
     return shot;
@@ -201,6 +286,7 @@ static void check_unchanged(const struct snapshot *shot)
     assert_memory_equal(shot->directory, machine.directory, sizeof(shot->directory));
     assert_int_equal(shot->tables, paging_table_frames());
     assert_int_equal(shot->frames, machine.allocated_count);
+    assert_int_equal(shot->high_left, machine.high_left);
 }
 
 /* ---- The identity mapping ---- */
@@ -335,7 +421,7 @@ static void test_errors(void **state)
     expect_mapped(AREA, PHYS, PAGE_WRITE, false);
 
     EXPECT_PANIC("assertion", unmap_range(AREA, 2)); /* the second page is not mapped */
-    expect_unmapped(AREA);
+    expect_mapped(AREA, PHYS, PAGE_WRITE, false);
 }
 
 /* ---- Tables ---- */
@@ -397,18 +483,18 @@ static void test_out_of_frames(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < 2 * 6; i++) {
-        uint32_t nth = 1 + i / 2, mapped = (7 + nth - 1) * 1024;
+        uint32_t nth = 1 + i / 2;
 
         start(4 * MIB);
         struct snapshot shot = take_snapshot();
+        fill_tlb();
         fail_requests(nth, i % 2 == 0);
         assert_int_equal(map_range(AREA, 0, pages, PAGE_WRITE), ERR_NO_MEMORY);
         check_unchanged(&shot);
+        check_tlb();
         assert_int_equal(machine.requests, nth);
-        for (uint32_t page = 0; page < pages; page++) {
-            assert_int_equal(machine.invalidated[AREA / PAGE_SIZE + page], page < mapped ? 2 : 0);
+        for (uint32_t page = 0; page < pages; page++)
             expect_unmapped(AREA + page * PAGE_SIZE);
-        }
         fail_requests(0, false);
         assert_int_equal(map_range(AREA, 0, pages, PAGE_WRITE), OK);
         assert_int_equal(machine.allocated_count, 6);
@@ -432,6 +518,193 @@ static void test_page_in_the_way(void **state)
     assert_int_equal(map_range(AREA + PAGE_SIZE, 0, 1499, 0), OK);
 }
 
+/* ---- Ranges ---- */
+
+#define SINGLY 32u /* so many pages of a table are invalidated one by one, more by all at once */
+
+/* What a change of the range has cost: the lock once a table, and as few invalidations. */
+static void check_cost(vaddr_t virt, uint32_t pages)
+{
+    uint32_t tables = 0, whole = 0, singly = 0;
+
+    for (uint32_t part; pages > 0; pages -= part, virt += part * PAGE_SIZE, tables++) {
+        part = 1024 - virt / PAGE_SIZE % 1024;
+        part = part < pages ? part : pages;
+        whole += part > SINGLY;
+        singly += part > SINGLY ? 0 : part;
+    }
+    assert_int_equal(machine.locks, tables);
+    assert_int_equal(machine.invalidated_all, whole);
+    for (uint32_t page = 0; page < PAGES; page++)
+        singly -= machine.invalidated[page];
+    assert_int_equal(singly, 0);
+}
+
+static void before_change(void)
+{
+    fill_tlb();
+    forget_invalidations();
+}
+
+/* What is mapped in the range, and that nothing is beside it. */
+static void check_range(vaddr_t virt, uint32_t pages, uint32_t flags)
+{
+    expect_unmapped(virt - PAGE_SIZE);
+    expect_unmapped(virt + pages * PAGE_SIZE);
+    for (uint32_t i = 0; i < pages; i++)
+        expect_mapped(virt + i * PAGE_SIZE, PHYS + i * PAGE_SIZE, flags, false);
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+}
+
+/*
+ * Ranges that begin and end anywhere in a table:
+ *
+ *   |   table 0    |   table 1    |   table 2    |
+ *         |  ->           range         ->  |
+ */
+static void test_ranges(void **state)
+{
+    static const uint32_t starts[] = { 1, 2, 992, 1000, 1023, 1024 };
+    static const uint32_t lengths[] = { 1, 2, SINGLY, SINGLY + 1, 1023, 1024, 1025, 3000 };
+
+    (void)state;
+    start(4 * MIB);
+    struct snapshot shot = take_snapshot();
+    for (size_t i = 0; i < ARRAY_SIZE(starts) * ARRAY_SIZE(lengths); i++) {
+        vaddr_t virt = AREA + starts[i / ARRAY_SIZE(lengths)] * PAGE_SIZE;
+        uint32_t pages = lengths[i % ARRAY_SIZE(lengths)];
+
+        before_change();
+        assert_int_equal(map_range(virt, PHYS, pages, PAGE_WRITE | PAGE_LABORATORY), OK);
+        check_cost(virt, pages);
+        check_tlb();
+        check_range(virt, pages, PAGE_WRITE | PAGE_LABORATORY);
+
+        before_change();
+        paging_protect(virt, virt + pages * PAGE_SIZE);
+        check_cost(virt, pages);
+        check_tlb();
+        check_range(virt, pages, PAGE_LABORATORY);
+
+        before_change();
+        unmap_range(virt, pages);
+        check_cost(virt, pages);
+        check_tlb();
+        check_unchanged(&shot);
+    }
+}
+
+/* Unmapping only a part leaves the rest and its table. */
+static void test_unmap_part(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_range(AREA, 0, 3000, 0), OK);
+    unmap_range(AREA + 500 * PAGE_SIZE, 2000);
+    assert_int_equal(paging_table_frames(), 4); /* the middle one went */
+    for (uint32_t page = 0; page < 3000; page++) {
+        if (page < 500 || page >= 2500)
+            expect_mapped(AREA + page * PAGE_SIZE, page * PAGE_SIZE, 0, false);
+        else
+            expect_unmapped(AREA + page * PAGE_SIZE);
+    }
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+}
+
+/* ---- Pages with frames of their own ---- */
+
+static uint32_t frames_taken(void)
+{
+    return HIGH_FRAMES - machine.high_left + machine.allocated_count;
+}
+
+/* Each page has a frame that no other has; all come back, whole or in pieces. */
+static void test_new_pages(void **state)
+{
+    static bool seen[HIGH_FRAMES];
+    vaddr_t virt = AREA + 1000 * PAGE_SIZE;
+
+    (void)state;
+    start(4 * MIB);
+    struct snapshot shot = take_snapshot();
+    for (uint32_t pages = 1; pages <= 2100; pages += pages / 2 + 1) {
+        memset(seen, 0, sizeof(seen));
+        before_change();
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+        check_cost(virt, pages);
+        check_tlb();
+        assert_int_equal(frames_taken(), pages);
+        for (uint32_t i = 0; i < pages; i++) {
+            struct translation to = translate(virt + i * PAGE_SIZE);
+
+            assert_true(to.mapped && to.flags == PAGE_WRITE && pmm_is_allocated((paddr_t)to.phys));
+            assert_false(seen[(to.phys - HIGH_BASE) / PAGE_SIZE]);
+            seen[(to.phys - HIGH_BASE) / PAGE_SIZE] = true;
+        }
+
+        before_change();
+        unmap_and_free_pages(virt, pages / 2);
+        check_tlb();
+        assert_int_equal(frames_taken(), pages - pages / 2);
+        fill_tlb();
+        unmap_and_free_pages(virt + pages / 2 * PAGE_SIZE, pages - pages / 2);
+        check_tlb();
+        check_unchanged(&shot);
+    }
+}
+
+/*
+ * The frames end at the first, the second ... request, be it for a page or for a table: nothing
+ * stays mapped, no frame is lost, no table left.
+ */
+static void test_new_pages_without_frames(void **state)
+{
+    const uint32_t pages = 120;
+    vaddr_t virt = AREA + 990 * PAGE_SIZE;
+
+    (void)state;
+    for (uint32_t nth = 1; nth <= pages + 2; nth++) {
+        start(32 * MIB); /* all of the pool's tables are taken */
+        struct snapshot shot = take_snapshot();
+        fill_tlb();
+        fail_requests(nth, true);
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), ERR_NO_MEMORY);
+        check_unchanged(&shot);
+        check_tlb();
+        fail_requests(0, false);
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+        assert_int_equal(frames_taken(), pages + 2);
+    }
+    fail_requests(pages + 3, true); /* one more than it takes */
+    unmap_and_free_pages(virt, pages);
+    assert_int_equal(frames_taken(), 0);
+    assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+}
+
+/* Errors, and a page in the way: no frame is taken. Where no high frame is left, low ones serve. */
+static void test_new_pages_errors(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_page(AREA + 1500 * PAGE_SIZE, PHYS, 0), OK);
+    struct snapshot shot = take_snapshot();
+    assert_int_equal(map_new_pages(AREA, 1501, PAGE_WRITE), ERR_MAPPED);
+    assert_int_equal(map_new_pages(AREA + 1500 * PAGE_SIZE, 1, PAGE_WRITE), ERR_MAPPED);
+    assert_int_equal(map_new_pages(AREA + 1, 1, PAGE_WRITE), ERR_UNALIGNED);
+    assert_int_equal(map_new_pages(0, 1, PAGE_WRITE), ERR_RANGE);
+    assert_int_equal(map_new_pages(AREA, 1, 1u << 7), ERR_RANGE);
+    assert_int_equal(map_new_pages(0xffffe000, 3, PAGE_WRITE), ERR_RANGE);
+    assert_int_equal(map_new_pages(AREA, 0, PAGE_WRITE), OK);
+    check_unchanged(&shot);
+
+    machine.high_left = 0;
+    assert_int_equal(map_new_pages(AREA, 3, PAGE_WRITE), OK);
+    assert_int_equal(machine.allocated_count, shot.frames + 3);
+    EXPECT_PANIC("assertion", unmap_and_free_pages(AREA, 4));
+    unmap_and_free_pages(AREA, 3);
+    assert_int_equal(machine.allocated_count, shot.frames);
+}
+
 /* ---- Protection and large pages ---- */
 
 /* The right to write goes from the mapped pages of [start, end), and from no others. */
@@ -452,7 +725,7 @@ static void test_protect(void **state)
     }
     expect_mapped(AREA, PHYS, PAGE_LABORATORY, false);
     assert_int_equal(machine.invalidated[AREA / PAGE_SIZE], 1);
-    assert_int_equal(machine.invalidated[AREA / PAGE_SIZE + 1], 0); /* a table, but no page */
+    assert_int_equal(machine.invalidated_all, 0);
     assert_int_equal(paging_validate(), PAGING_SOUND);
     EXPECT_PANIC("assertion", paging_protect(0x100001, 0x102000));
     EXPECT_PANIC("assertion", paging_protect(0x100000, 0x102001));
@@ -666,19 +939,15 @@ static void test_random_operations(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_identity_without_memory),
-        cmocka_unit_test(test_map_and_unmap),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_identity_keeps_tables),
-        cmocka_unit_test(test_out_of_frames),
-        cmocka_unit_test(test_page_in_the_way),
-        cmocka_unit_test(test_protect),
-        cmocka_unit_test(test_large_pages),
-        cmocka_unit_test(test_next_page),
-        cmocka_unit_test(test_validator),
-        cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_identity),         cmocka_unit_test(test_identity_without_memory),
+        cmocka_unit_test(test_map_and_unmap),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_tables),           cmocka_unit_test(test_identity_keeps_tables),
+        cmocka_unit_test(test_out_of_frames),    cmocka_unit_test(test_page_in_the_way),
+        cmocka_unit_test(test_ranges),           cmocka_unit_test(test_unmap_part),
+        cmocka_unit_test(test_new_pages),        cmocka_unit_test(test_new_pages_without_frames),
+        cmocka_unit_test(test_new_pages_errors), cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_large_pages),      cmocka_unit_test(test_next_page),
+        cmocka_unit_test(test_validator),        cmocka_unit_test(test_random_operations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,11 @@ void mmu_invalidate_page(vaddr_t virt)
     assert_true(locked);
 }
 
+void mmu_invalidate_all(void)
+{
+    assert_true(locked);
+}
+
 void mmu_enable(paddr_t directory)
 {
     (void)directory;
@@ -77,6 +82,11 @@ paddr_t pmm_alloc_frame(void)
     allocated[frame] = true;
     frames_left--;
     return frame * PAGE_SIZE;
+}
+
+paddr_t pmm_alloc_frame_high(void)
+{
+    return pmm_alloc_frame();
 }
 
 void pmm_free_frame(paddr_t phys)
