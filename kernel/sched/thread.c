@@ -12,7 +12,6 @@
 #include <lib/number.h>
 #include <lib/string.h>
 #include <mem/paging.h>
-#include <mem/pmm.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <sched/sched.h>
@@ -33,30 +32,6 @@ static vaddr_t stack_of_slot(uint32_t slot)
     return STACKS_BASE + slot * STACK_SLOT_SIZE + PAGE_SIZE;
 }
 
-static void unmap_stack(vaddr_t stack, uint32_t pages)
-{
-    for (uint32_t i = 0; i < pages; i++) {
-        struct translation page = translate(stack + i * PAGE_SIZE);
-        int error = unmap_page(stack + i * PAGE_SIZE);
-        ASSERT(error == OK);
-        pmm_free_frame((paddr_t)page.phys);
-    }
-}
-
-static bool map_stack(vaddr_t stack)
-{
-    for (uint32_t i = 0; i < STACK_PAGES; i++) {
-        paddr_t frame = pmm_alloc_frame_high();
-        if (frame == 0 || map_page(stack + i * PAGE_SIZE, frame, PAGE_WRITE) != OK) {
-            if (frame != 0)
-                pmm_free_frame(frame);
-            unmap_stack(stack, i);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* A mapped stack's lowest address, or 0. */
 static vaddr_t alloc_stack(void)
 {
@@ -71,7 +46,7 @@ static vaddr_t alloc_stack(void)
 
     if (slot == SLOTS)
         return 0;
-    if (!map_stack(stack_of_slot(slot))) {
+    if (map_new_pages(stack_of_slot(slot), STACK_PAGES, PAGE_WRITE) != OK) {
         slot_used[slot] = false;
         return 0;
     }
@@ -80,7 +55,7 @@ static vaddr_t alloc_stack(void)
 
 static void free_stack(vaddr_t stack)
 {
-    unmap_stack(stack, STACK_PAGES);
+    unmap_and_free_pages(stack, STACK_PAGES);
     slot_used[(stack - STACKS_BASE) / STACK_SLOT_SIZE] = false;
 }
 
