@@ -42,6 +42,20 @@ paddr_t pmm_alloc_frame_high(void) MUST_CHECK;
 /* Gives an allocated frame back. Panics if `phys` is not one: a double or a wild free. */
 void pmm_free_frame(paddr_t phys);
 
+/*
+ * Memory that a device reaches by its physical address: `pages` frames in a row, at a multiple of
+ * `align` bytes (a power of two), ending at or below `below`; safe to use by their identity
+ * address. The lowest such run; contents are undefined. 0 when there is none, or when pages is 0.
+ * The search may read the whole bitmap with interrupts off, so it is for bringing a device up.
+ */
+paddr_t pmm_alloc_run(uint32_t pages, uint32_t align, paddr_t below) MUST_CHECK;
+
+/*
+ * Gives back frames that lie in a row, usually those of one pmm_alloc_run(); each may as well go
+ * alone, by pmm_free_frame(). Panics, and nothing changed, unless all are allocated.
+ */
+void pmm_free_run(paddr_t phys, uint32_t pages);
+
 /* Whether the frame is RAM that was handed out and not given back. */
 bool pmm_is_allocated(paddr_t phys);
 

@@ -4,6 +4,7 @@
 #include <mem/pmm.h>
 #include "mem/layout.h"
 #include <boot_info.h>
+#include <lib/bits.h>
 #include <log.h>
 #include <mem/frames.h>
 #include <mem/memmap.h>
@@ -16,6 +17,10 @@
  * pages and what is allocated there, the threads' stacks.
  */
 #define MIN_FREE_FRAMES 64u
+
+_Static_assert(FRAMES_MAX == PMM_MAX_PHYS_ADDR / PAGE_SIZE &&
+                   FRAMES_HIGH_FIRST == HEAP_BASE / PAGE_SIZE,
+               "frames.h has these numbers of its own");
 
 static struct frames frames; /* guarded by `lock` */
 static struct spinlock lock;
@@ -67,7 +72,7 @@ void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
     struct memmap_source source = boot_info_regions();
     print_memory_map(&source);
 
-    frames_init(&frames, HEAP_BASE / PAGE_SIZE);
+    frames_init(&frames);
     left_out = memmap_enter(&source, &frames);
     reserve_what_is_occupied();
     if (boot_info_complaint() != NULL)
@@ -112,6 +117,27 @@ void pmm_free_frame(paddr_t phys)
     spin_unlock(&lock, flags);
     if (!freed)
         panic("pmm_free_frame: 0x%08x is not an allocated frame", phys);
+}
+
+paddr_t pmm_alloc_run(uint32_t pages, uint32_t align, paddr_t below)
+{
+    ASSERT(is_power_of_two(align));
+
+    uint32_t limit = (below < HEAP_BASE ? below : HEAP_BASE) / PAGE_SIZE;
+    uint32_t flags = spin_lock(&lock);
+    uint32_t first =
+        frames_alloc_run(&frames, pages, align > PAGE_SIZE ? align / PAGE_SIZE : 1, limit);
+    spin_unlock(&lock, flags);
+    return first == FRAMES_NONE ? 0 : first * PAGE_SIZE;
+}
+
+void pmm_free_run(paddr_t phys, uint32_t pages)
+{
+    uint32_t flags = spin_lock(&lock);
+    bool freed = phys % PAGE_SIZE == 0 && frames_free_run(&frames, phys / PAGE_SIZE, pages);
+    spin_unlock(&lock, flags);
+    if (!freed)
+        panic("pmm_free_run: 0x%08x is not the first of %u allocated frames", phys, pages);
 }
 
 bool pmm_is_allocated(paddr_t phys)
@@ -165,8 +191,10 @@ const char *pmm_validate(void)
         return "a reserved frame is marked free";
     case FRAMES_PAST_END:
         return "a frame past the end is marked RAM";
-    case FRAMES_HINT:
-        return "a free frame lies below the search's start";
+    case FRAMES_WORDS:
+        return "the second level of the bitmap differs from the first";
+    case FRAMES_GROUPS:
+        return "the third level of the bitmap differs from the second";
     }
     return "unknown fault";
 }

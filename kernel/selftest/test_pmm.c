@@ -162,6 +162,52 @@ SELFTEST(pmm_states, "pmm: what was never handed out does not count as allocated
     return NULL;
 }
 
+/* ---- Runs ---- */
+
+#define RUN 16u /* frames, and 64 KiB */
+
+static const char *check_run(paddr_t run, paddr_t below)
+{
+    EXPECT(run % (RUN * PAGE_SIZE) == 0);
+    EXPECT(run + RUN * PAGE_SIZE <= below);
+    for (uint32_t i = 0; i < RUN; i++) {
+        const char *wrong = check_frame(run + i * PAGE_SIZE);
+        if (wrong != NULL)
+            return wrong;
+        EXPECT(!paging_owns_frame(run + i * PAGE_SIZE));
+        EXPECT(run + i * PAGE_SIZE < HEAP_BASE);
+    }
+    return NULL;
+}
+
+SELFTEST(pmm_run, "pmm: frames in a row, aligned and below a limit, whole and in pieces")
+{
+    struct pmm_stats before = pmm_get_stats();
+    paddr_t run = pmm_alloc_run(RUN, RUN * PAGE_SIZE, 0xffffffff);
+
+    EXPECT(run != 0);
+    const char *wrong = check_run(run, pmm_phys_limit());
+    paddr_t lower = pmm_alloc_run(RUN, RUN * PAGE_SIZE, run + RUN * PAGE_SIZE);
+    pmm_free_frame(run + PAGE_SIZE);
+    bool freed_alone = !pmm_is_allocated(run + PAGE_SIZE);
+    pmm_free_run(run, 1);
+    pmm_free_run(run + 2 * PAGE_SIZE, RUN - 2);
+    paddr_t again = pmm_alloc_run(RUN, RUN * PAGE_SIZE, run + RUN * PAGE_SIZE);
+    if (again != 0)
+        pmm_free_run(again, RUN);
+
+    if (wrong != NULL)
+        return wrong;
+    EXPECT(lower == 0); /* it was the lowest */
+    EXPECT(freed_alone);
+    EXPECT(again == run);
+    EXPECT(pmm_alloc_run(1, PAGE_SIZE, LOW_MEMORY_END) == 0);
+    EXPECT(pmm_alloc_run(0, PAGE_SIZE, HEAP_BASE) == 0);
+    EXPECT(pmm_get_stats().free == before.free);
+    EXPECT(pmm_validate() == NULL);
+    return NULL;
+}
+
 /* ---- All frames ---- */
 
 static const char *check_all(const struct hoard *hoard, const struct pmm_stats *before,

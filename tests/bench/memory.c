@@ -365,7 +365,7 @@ static unsigned run_heap_realloc(unsigned count)
 
 /* ---- Frames: SIZE percent of the low zone allocated ---- */
 
-#define LOW_FRAMES (HEAP_BASE / PAGE_SIZE)
+#define LOW_FRAMES FRAMES_HIGH_FIRST
 
 static struct frames frames;
 static uint32_t taken[LOW_FRAMES];
@@ -379,7 +379,7 @@ static unsigned taken_frames(unsigned percent)
 
 static void prepare_frames(unsigned percent)
 {
-    frames_init(&frames, LOW_FRAMES);
+    frames_init(&frames);
     frames_add(&frames, 0, FRAMES_MAX);
     for (unsigned i = 0; i < taken_frames(percent); i++)
         taken[i] = frames_alloc(&frames, FRAMES_LOW);
@@ -484,7 +484,7 @@ static void prepare_memmap(unsigned count)
 
     enum multiboot2_status status = multiboot2_open(&boot_block, &info, sizeof(info));
     ASSERT(status == MULTIBOOT2_ITEM);
-    frames_init(&frames, LOW_FRAMES);
+    frames_init(&frames);
 }
 
 /* Reads every entry and makes a region of it. */

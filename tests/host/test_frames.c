@@ -1,5 +1,5 @@
 /*
- * The frame bitmap, against an array that holds one state for each frame.
+ * The frame bitmaps: cases by hand, and placement by placement against the model.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +10,10 @@
 #include <cmocka.h>
 
 #include <mem/frames.h>
+#include "frames_model.h"
 #include "support.h"
 
-#define SPLIT 98304u /* HEAP_BASE's frame: where the high zone begins in the kernel */
+#define SPLIT FRAMES_HIGH_FIRST
 
 static struct frames f;
 
@@ -35,7 +36,7 @@ static void test_nothing_at_first(void **state)
 {
     (void)state;
     memset(&f, 0x5a, sizeof(f));
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     check(0, 0, 0);
     assert_int_equal(f.end, 0);
     assert_int_equal(frames_alloc(&f, FRAMES_LOW), FRAMES_NONE);
@@ -55,7 +56,7 @@ static void test_nothing_at_first(void **state)
 static void test_lowest_first(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 200, 203);
     frames_add(&f, 40, 71);
     check(34, 0, 0);
@@ -80,7 +81,7 @@ static void test_lowest_first(void **state)
 static void test_zones(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, SPLIT - 2, SPLIT + 3);
     expect_frames(FRAMES_HIGH, SPLIT, SPLIT + 3);
     assert_int_equal(frames_alloc(&f, FRAMES_HIGH), FRAMES_NONE);
@@ -92,22 +93,13 @@ static void test_zones(void **state)
     assert_int_equal(frames_alloc(&f, FRAMES_HIGH), SPLIT);
     assert_int_equal(frames_alloc(&f, FRAMES_LOW), SPLIT - 1);
     check(5, 0, 5);
-
-    /* One zone may be empty. */
-    for (int high = 0; high < 2; high++) {
-        frames_init(&f, high ? 0 : FRAMES_MAX);
-        frames_add(&f, 0, FRAMES_MAX);
-        assert_int_equal(frames_alloc(&f, high ? FRAMES_LOW : FRAMES_HIGH), FRAMES_NONE);
-        assert_int_equal(frames_alloc(&f, high ? FRAMES_HIGH : FRAMES_LOW), 0);
-        check(FRAMES_MAX, 0, 1);
-    }
 }
 
 /* Reserved frames count as RAM, removed ones do not; both are counted once and given to nobody. */
 static void test_reserve_and_remove(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 10, 100);
     frames_reserve(&f, 0, 20);
     check(90, 10, 0);
@@ -132,7 +124,7 @@ static void test_reserve_and_remove(void **state)
 static void test_add_overlapping(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 9, 5);
     assert_int_equal(f.end, 0);
     frames_add(&f, 31, 65);
@@ -156,7 +148,7 @@ static void test_wrong_frees(void **state)
     };
 
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 32, 100);
     frames_reserve(&f, 32, 40);
     expect_frames(FRAMES_LOW, 40, 42);
@@ -173,7 +165,7 @@ static void test_wrong_frees(void **state)
 static void test_end_of_bitmap(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, FRAMES_MAX - 3, UINT32_MAX);
     check(3, 0, 0);
     assert_int_equal(f.end, FRAMES_MAX);
@@ -195,7 +187,7 @@ static void test_end_of_bitmap(void **state)
 static void test_full_bitmap(void **state)
 {
     (void)state;
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 0, FRAMES_MAX);
     expect_frames(FRAMES_LOW, 0, SPLIT);
     expect_frames(FRAMES_HIGH, SPLIT, FRAMES_MAX);
@@ -207,12 +199,93 @@ static void test_full_bitmap(void **state)
     assert_int_equal(frames_alloc(&f, FRAMES_HIGH), SPLIT);
 }
 
+/* ---- Runs ---- */
+
+/*
+ * The lowest run that is long enough, begins where it should and ends in time:
+ *
+ *   30   34       62      70             100                  300
+ *   |free|  taken  | free |    taken      |       free         |
+ */
+static void test_runs(void **state)
+{
+    (void)state;
+    frames_init(&f);
+    frames_add(&f, 30, 34);
+    frames_add(&f, 62, 70);
+    frames_add(&f, 100, 300);
+    assert_int_equal(frames_alloc_run(&f, 5, 1, FRAMES_MAX), 62); /* over a word's end */
+    check(212, 0, 5);
+    assert_int_equal(frames_alloc_run(&f, 4, 1, FRAMES_MAX), 30);
+    assert_int_equal(frames_alloc_run(&f, 2, 4, FRAMES_MAX), 68);
+    assert_int_equal(frames_alloc_run(&f, 3, 1, FRAMES_MAX), 100);
+    assert_int_equal(frames_alloc_run(&f, 40, 64, FRAMES_MAX), 128);
+    assert_int_equal(frames_alloc_run(&f, 32, 1, FRAMES_MAX), 168);
+    assert_int_equal(frames_alloc_run(&f, 33, 16, FRAMES_MAX), 208);
+    assert_int_equal(frames_alloc_run(&f, 25, 1, 127), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 25, 1, 128), 103); /* ends at the limit */
+    check(212, 0, 144);
+    assert_int_equal(frames_alloc(&f, FRAMES_LOW), 67);
+
+    /* Back in any pieces. */
+    assert_true(frames_free_run(&f, 168, 32));
+    assert_true(frames_free(&f, 130));
+    assert_false(frames_free_run(&f, 128, 40));
+    assert_true(frames_free_run(&f, 128, 2));
+    assert_true(frames_free_run(&f, 131, 37));
+    assert_int_equal(frames_alloc_run(&f, 72, 8, FRAMES_MAX), 128);
+    check(212, 0, 145);
+}
+
+/* What cannot be had, or be given back, changes nothing. */
+static void test_run_refusals(void **state)
+{
+    (void)state;
+    frames_init(&f);
+    frames_add(&f, 32, 96);
+    frames_reserve(&f, 64, 65);
+    assert_int_equal(frames_alloc_run(&f, 0, 1, FRAMES_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 33, 1, FRAMES_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 1, 128, FRAMES_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 1, 1, 32), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 1, 1, 0), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, UINT32_MAX, 1, UINT32_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, FRAMES_MAX + 1, 1, UINT32_MAX), FRAMES_NONE);
+    EXPECT_PANIC("assertion", (void)!frames_alloc_run(&f, 1, 3, FRAMES_MAX));
+    EXPECT_PANIC("assertion", (void)!frames_alloc_run(&f, 1, 0, FRAMES_MAX));
+    check(64, 1, 0);
+
+    assert_int_equal(frames_alloc_run(&f, 32, 32, 64), 32);
+    assert_false(frames_free_run(&f, 32, 33));
+    assert_false(frames_free_run(&f, 31, 2));
+    assert_false(frames_free_run(&f, 32, 0));
+    assert_false(frames_free_run(&f, 32, UINT32_MAX));
+    assert_false(frames_free_run(&f, FRAMES_MAX, 1));
+    assert_false(frames_free_run(&f, UINT32_MAX, 1));
+    assert_false(frames_free_run(&f, FRAMES_MAX - 1, 2));
+    check(64, 1, 32);
+    assert_true(frames_free_run(&f, 32, 32));
+    assert_false(frames_free_run(&f, 32, 32));
+
+    /* A run may lie in both zones, and at the very end. */
+    frames_add(&f, SPLIT - 1, FRAMES_MAX);
+    assert_int_equal(frames_alloc_run(&f, 33, 1, FRAMES_MAX), SPLIT - 1);
+    assert_int_equal(frames_alloc_run(&f, FRAMES_MAX - SPLIT - 32, 1, FRAMES_MAX), SPLIT + 32);
+    assert_int_equal(frames_alloc(&f, FRAMES_HIGH), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 32, 1, FRAMES_MAX), 32);
+    assert_true(frames_free_run(&f, FRAMES_MAX - 31, 31));
+    assert_true(frames_free(&f, SPLIT)); /* so that the other levels are not 0 */
+    assert_int_equal(frames_alloc_run(&f, 32, 1, FRAMES_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 31, 1, FRAMES_MAX), 65);
+    assert_int_equal(frames_alloc_run(&f, 31, 1, FRAMES_MAX), FRAMES_MAX - 31);
+}
+
 /* ---- The validator ---- */
 
 /* [64, 100) is RAM; 64 to 67 are reserved, 68 and 69 handed out. */
 static void set_up(void)
 {
-    frames_init(&f, SPLIT);
+    frames_init(&f);
     frames_add(&f, 64, 100);
     frames_reserve(&f, 64, 68);
     expect_frames(FRAMES_LOW, 68, 70);
@@ -233,20 +306,19 @@ static void test_validator(void **state)
     expect_fault(FRAMES_FREE_COUNT);
     f.reserved--;
     expect_fault(FRAMES_FREE_COUNT);
-    f.used[2] &= ~(1u << (68 - 64)); /* free and still counted as handed out */
-    f.first_word[FRAMES_LOW] = 2;
+    f.free[2] |= 1u << (68 - 64); /* free and still counted as handed out */
     f.allocated--;
     f.total--;
     expect_fault(FRAMES_FREE_COUNT);
 
     f.allocated++;
     expect_fault(FRAMES_ALLOCATED_COUNT);
-    f.used[2] |= 1u << (90 - 64); /* a free frame marked as handed out */
+    f.free[2] &= ~(1u << (90 - 64)); /* a free frame marked as handed out */
     expect_fault(FRAMES_ALLOCATED_COUNT);
 
-    f.used[2] &= ~1u; /* the reserved frame 64 */
+    f.free[2] |= 1u; /* the reserved frame 64 */
     expect_fault(FRAMES_FIXED_FREE);
-    f.used[0] &= ~1u; /* a hole */
+    f.free[0] |= 1u; /* a hole */
     expect_fault(FRAMES_FIXED_FREE);
 
     f.end = 99;
@@ -254,117 +326,144 @@ static void test_validator(void **state)
     f.fixed[FRAMES_MAX / 32 - 1] &= ~(1u << 31);
     expect_fault(FRAMES_PAST_END);
 
-    f.first_word[FRAMES_LOW] = 3;
-    expect_fault(FRAMES_HINT);
-    frames_add(&f, SPLIT, SPLIT + 32);
-    f.first_word[FRAMES_HIGH]++;
-    expect_fault(FRAMES_HINT);
+    f.words[0] &= ~(1u << 3); /* [96, 100) is free */
+    expect_fault(FRAMES_WORDS);
+    f.words[0] |= 1u << 4;
+    expect_fault(FRAMES_WORDS);
+    f.groups[0] = 0;
+    expect_fault(FRAMES_GROUPS);
+    f.groups[3] |= 1u << 31;
+    expect_fault(FRAMES_GROUPS);
 }
 
-/* ---- Against a model ---- */
+/* ---- Against the model ---- */
 
-#define MODEL_SPLIT 512u
-#define MODEL_END   1024u
-
-enum model_state {
-    HOLE,
-    RESERVED,
-    ALLOCATED,
-    FREE,
-};
-
-static uint8_t model[MODEL_END];
-
-static uint32_t model_count(enum model_state which)
-{
-    uint32_t count = 0;
-    for (uint32_t frame = 0; frame < MODEL_END; frame++)
-        count += model[frame] == which;
-    return count;
-}
-
-static uint32_t model_alloc(enum frames_zone zone)
-{
-    uint32_t first = zone == FRAMES_LOW ? 0 : MODEL_SPLIT;
-    uint32_t end = zone == FRAMES_LOW ? MODEL_SPLIT : MODEL_END;
-
-    for (uint32_t frame = first; frame < end; frame++) {
-        if (model[frame] == FREE) {
-            model[frame] = ALLOCATED;
-            return frame;
-        }
-    }
-    return FRAMES_NONE;
-}
-
-static void model_change(uint32_t first, uint32_t end, enum model_state from, enum model_state to)
-{
-    for (uint32_t frame = first; frame < end; frame++) {
-        if (model[frame] == from)
-            model[frame] = to;
-    }
-}
+static struct frames_model model;
 
 static void check_model(void)
 {
-    static const enum frames_state states[] = {
-        [HOLE] = FRAME_HOLE_OR_RESERVED,
-        [RESERVED] = FRAME_HOLE_OR_RESERVED,
-        [ALLOCATED] = FRAME_ALLOCATED,
-        [FREE] = FRAME_FREE,
-    };
-
-    for (uint32_t frame = 0; frame < MODEL_END; frame++)
-        assert_int_equal(frames_state(&f, frame), states[model[frame]]);
-    check(MODEL_END - model_count(HOLE), model_count(RESERVED), model_count(ALLOCATED));
+    for (uint32_t frame = 0; frame < FRAMES_MAX; frame++)
+        assert_int_equal(frames_state(&f, frame), model.is[frame]);
+    check(model.total, model.reserved, model.allocated);
 }
 
 /* A memory map of random regions, holes and reservations; in this order, as the PMM enters them. */
-static void random_map(struct prng *prng)
+static void random_map(struct prng *prng, uint32_t base, uint32_t size)
 {
-    frames_init(&f, MODEL_SPLIT);
-    memset(model, HOLE, sizeof(model));
+    frames_init(&f);
+    model_init(&model);
     for (uint32_t step = 0; step < 12; step++) {
-        uint32_t first = prng_below(prng, MODEL_END);
-        uint32_t end = first + prng_below(prng, MODEL_END - first + 1) / (step < 4 ? 1 : 8);
+        uint32_t offset = prng_below(prng, size);
+        uint32_t first = base + offset;
+        uint32_t end = first + prng_below(prng, size - offset + 1) / (step < 4 ? 1 : 8);
 
         if (step < 4) {
             frames_add(&f, first, end);
-            model_change(first, end, HOLE, FREE);
+            model_add(&model, first, end);
         } else if (step < 8) {
             frames_remove(&f, first, end);
-            model_change(first, end, FREE, HOLE);
+            model_remove(&model, first, end);
         } else {
             frames_reserve(&f, first, end);
-            model_change(first, end, FREE, RESERVED);
+            model_reserve(&model, first, end);
         }
     }
     check_model();
 }
 
-/* Random maps, and on each allocations and frees, many of them wrong; full, empty and between. */
+/* Mostly short, some longer than one word of the bitmap, few of many words. */
+static uint32_t random_count(struct prng *prng)
+{
+    return prng_below(prng, prng_once_in(prng, 4) ? prng_once_in(prng, 8) ? 3000 : 100 : 12);
+}
+
+static void alloc_something(struct prng *prng, uint32_t base, uint32_t size)
+{
+    if (prng_below(prng, 8) > 0) {
+        enum frames_zone zone = prng_below(prng, 2);
+        assert_int_equal(frames_alloc(&f, zone), model_alloc(&model, zone));
+        return;
+    }
+    uint32_t count = random_count(prng), align = 1u << prng_below(prng, 12);
+    uint32_t limit = prng_once_in(prng, 2) ? FRAMES_MAX : base + prng_below(prng, size + 1);
+    assert_int_equal(frames_alloc_run(&f, count, align, limit),
+                     model_alloc_run(&model, count, align, limit));
+}
+
+/* A frame or a run that is allocated, or is not. */
+static void free_something(struct prng *prng, uint32_t base, uint32_t size)
+{
+    uint32_t first = base + prng_below(prng, size);
+
+    if (prng_below(prng, 4) > 0) {
+        assert_int_equal(frames_free(&f, first), model_free_run(&model, first, 1));
+        return;
+    }
+    uint32_t count = random_count(prng);
+    assert_int_equal(frames_free_run(&f, first, count), model_free_run(&model, first, count));
+}
+
+/* Full, empty and between, by turns, in [base, base + size). */
+static void compare(struct prng *prng, uint32_t base, uint32_t size, uint32_t steps)
+{
+    random_map(prng, base, size);
+    for (uint32_t step = 0; step < steps; step++) {
+        bool filling = step / (steps / 6) % 2 == 0;
+
+        if (prng_once_in(prng, 4) ? !filling : filling)
+            alloc_something(prng, base, size);
+        else
+            free_something(prng, base, size);
+        if (step % (steps / 3) == 0)
+            check_model();
+    }
+    check_model();
+}
+
+/* Small maps around the zones' border, so that both fill up; then larger ones, up to all there is.
+ */
 static void test_random_operations(void **state)
 {
     struct prng prng = { 20 };
 
     (void)state;
-    for (uint32_t round = 0; round < 200; round++) {
-        random_map(&prng);
-        for (uint32_t step = 0; step < 2000; step++) {
-            bool filling = step / 500 % 2 == 0;
-            enum frames_zone zone = prng_below(&prng, FRAMES_ZONES);
-            uint32_t frame = prng_below(&prng, MODEL_END);
+    for (uint32_t round = 0; round < 60; round++)
+        compare(&prng, SPLIT - 512, 1024, 3000);
+    for (uint32_t round = 0; round < 10; round++)
+        compare(&prng, 0, 3 * FRAMES_GROUP, 12000);
+    for (uint32_t round = 0; round < 4; round++)
+        compare(&prng, SPLIT - FRAMES_BLOCK, 2 * FRAMES_BLOCK, 30000);
+    compare(&prng, 0, FRAMES_MAX, 60000);
+}
 
-            if (prng_once_in(&prng, 4) ? !filling : filling) {
-                assert_int_equal(frames_alloc(&f, zone), model_alloc(zone));
-            } else {
-                assert_int_equal(frames_free(&f, frame), model[frame] == ALLOCATED);
-                model_change(frame, frame + 1, ALLOCATED, FREE);
-            }
-            if (step % 200 == 0)
-                check_model();
-        }
+/* Memory all but full: the search passes many empty words, of all levels, to a few free frames. */
+static void test_nearly_full(void **state)
+{
+    struct prng prng = { 21 };
+
+    (void)state;
+    frames_init(&f);
+    model_init(&model);
+    frames_add(&f, 0, FRAMES_MAX);
+    model_add(&model, 0, FRAMES_MAX);
+    for (uint32_t frame = 0; frame < FRAMES_MAX; frame++) {
+        enum frames_zone zone = frame < SPLIT ? FRAMES_LOW : FRAMES_HIGH;
+        assert_int_equal(frames_alloc(&f, zone), frame);
     }
+    assert_int_equal(model_alloc_run(&model, FRAMES_MAX, 1, FRAMES_MAX), 0);
+    for (uint32_t step = 0; step < 20000; step++) {
+        for (uint32_t i = 1 + prng_below(&prng, 3); i > 0; i--) {
+            uint32_t frame = prng_below(&prng, FRAMES_MAX);
+            assert_int_equal(frames_free(&f, frame), model_free_run(&model, frame, 1));
+        }
+        for (uint32_t i = 1 + prng_below(&prng, 4); i > 0; i--) {
+            enum frames_zone zone = prng_below(&prng, 4) > 0 ? FRAMES_LOW : FRAMES_HIGH;
+            assert_int_equal(frames_alloc(&f, zone), model_alloc(&model, zone));
+        }
+        if (step % 5000 == 0)
+            check_model();
+    }
+    check_model();
 }
 
 int main(void)
@@ -378,8 +477,11 @@ int main(void)
         cmocka_unit_test(test_wrong_frees),
         cmocka_unit_test(test_end_of_bitmap),
         cmocka_unit_test(test_full_bitmap),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_run_refusals),
         cmocka_unit_test(test_validator),
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_nearly_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,7 +66,7 @@ static uint64_t enter(void)
 {
     const struct memmap_source source = { rewind_map, next_region, &map };
 
-    frames_init(&frames, 1024);
+    frames_init(&frames);
     map.rewinds = 0;
     uint64_t left_out = memmap_enter(&source, &frames);
     assert_int_equal(map.rewinds, 2);
