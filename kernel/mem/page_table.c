@@ -10,26 +10,16 @@
 #include <mem/mmu.h>
 #include <mem/pmm.h>
 
-static entry_t directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+entry_t page_directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static entry_t pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static bool pool_used[MAX_BOOTSTRAP_TABLES];
-static uint16_t table_entries[ENTRIES];
+uint16_t table_entries[ENTRIES];
 static uint32_t tables;      /* in the directory */
 static paddr_t identity_end; /* addresses below keep their tables */
 
-static uint32_t directory_index(vaddr_t virt)
-{
-    return (uint32_t)(virt / LARGE_PAGE_SIZE);
-}
-
-static bool is_table(entry_t entry)
-{
-    return (entry & ENTRY_PRESENT) && !(entry & ENTRY_LARGE);
-}
-
 static entry_t *table_at(uint32_t index)
 {
-    return phys_to_virt(directory[index] & PAGE_MASK);
+    return phys_to_virt(page_directory[index] & PAGE_MASK);
 }
 
 static bool keeps_table(uint32_t index)
@@ -40,7 +30,7 @@ static bool keeps_table(uint32_t index)
 void tables_init(paddr_t end)
 {
     for (uint32_t i = 0; i < ENTRIES; i++) {
-        directory[i] = 0;
+        page_directory[i] = 0;
         table_entries[i] = 0;
     }
     for (uint32_t slot = 0; slot < MAX_BOOTSTRAP_TABLES; slot++)
@@ -83,9 +73,8 @@ static paddr_t table_alloc(void)
 
 void table_free(paddr_t phys)
 {
-    if (phys == 0)
-        return;
     uint32_t slot = pool_slot(phys);
+
     if (slot < MAX_BOOTSTRAP_TABLES)
         pool_used[slot] = false;
     else
@@ -96,40 +85,21 @@ void table_free(paddr_t phys)
 
 paddr_t directory_phys(void)
 {
-    return virt_to_phys(directory);
+    return virt_to_phys(page_directory);
 }
 
-entry_t *directory_entry(vaddr_t virt)
+int table_make(vaddr_t virt)
 {
-    return &directory[directory_index(virt)];
-}
+    entry_t *entry = directory_entry(virt);
 
-entry_t *table_entry(vaddr_t virt)
-{
-    uint32_t index = directory_index(virt);
-    return is_table(directory[index]) ? &table_at(index)[table_index(virt)] : NULL;
-}
-
-int table_entry_or_new(vaddr_t virt, entry_t **entry)
-{
-    entry_t *place = directory_entry(virt);
-
-    if (*place & ENTRY_LARGE)
+    if (*entry & ENTRY_PRESENT)
         return ERR_MAPPED;
-    if (!(*place & ENTRY_PRESENT)) {
-        paddr_t table = table_alloc();
-        if (table == 0)
-            return ERR_NO_MEMORY;
-        *place = table | ENTRY_PRESENT | PAGE_WRITE;
-        tables++;
-    }
-    *entry = table_entry(virt);
+    paddr_t table = table_alloc();
+    if (table == 0)
+        return ERR_NO_MEMORY;
+    *entry = table | ENTRY_PRESENT | PAGE_WRITE;
+    tables++;
     return OK;
-}
-
-void table_gains(vaddr_t virt, uint32_t entries)
-{
-    table_entries[directory_index(virt)] += (uint16_t)entries;
 }
 
 paddr_t table_loses(vaddr_t virt, uint32_t entries)
@@ -140,8 +110,8 @@ paddr_t table_loses(vaddr_t virt, uint32_t entries)
     if (table_entries[index] > 0 || keeps_table(index))
         return 0;
 
-    paddr_t emptied = directory[index] & PAGE_MASK;
-    directory[index] = 0;
+    paddr_t emptied = page_directory[index] & PAGE_MASK;
+    page_directory[index] = 0;
     tables--;
     return emptied;
 }
@@ -158,14 +128,14 @@ bool tables_own(paddr_t phys)
     bool own = phys == directory_phys();
 
     for (uint32_t i = 0; i < ENTRIES && !own; i++)
-        own = is_table(directory[i]) && (directory[i] & PAGE_MASK) == phys;
+        own = is_table(page_directory[i]) && (page_directory[i] & PAGE_MASK) == phys;
     return own;
 }
 
 static enum paging_fault validate_table(uint32_t index)
 {
     const entry_t *table = table_at(index);
-    paddr_t phys = directory[index] & PAGE_MASK;
+    paddr_t phys = page_directory[index] & PAGE_MASK;
     uint32_t present = 0;
 
     for (uint32_t i = 0; i < ENTRIES; i++) {
@@ -190,10 +160,10 @@ enum paging_fault tables_validate(void)
 {
     uint32_t found = 0;
 
-    if (is_table(directory[0]) && (table_at(0)[0] & ENTRY_PRESENT))
+    if (is_table(page_directory[0]) && (table_at(0)[0] & ENTRY_PRESENT))
         return PAGING_PAGE_0;
     for (uint32_t i = 0; i < ENTRIES; i++) {
-        if (!is_table(directory[i]))
+        if (!is_table(page_directory[i]))
             continue;
         found++;
         enum paging_fault fault = validate_table(i);

@@ -9,6 +9,7 @@
 #define MEM_PAGE_TABLE_H
 
 #include "mem/layout.h"
+#include <mem/mmu.h>
 #include <mem/paging.h>
 #include <types.h>
 
@@ -21,9 +22,42 @@
 
 typedef uint32_t entry_t;
 
+/* The data, here so that a page's entry is found without a call. */
+extern entry_t page_directory[ENTRIES];
+extern uint16_t table_entries[ENTRIES]; /* present entries of each table */
+
+static inline uint32_t directory_index(vaddr_t virt)
+{
+    return (uint32_t)(virt / LARGE_PAGE_SIZE);
+}
+
 static inline uint32_t table_index(vaddr_t virt)
 {
     return (uint32_t)(virt / PAGE_SIZE % ENTRIES);
+}
+
+static inline bool is_table(entry_t entry)
+{
+    return (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
+}
+
+/* The directory's entry for an address: empty, a table, or a 4 MiB page. */
+static inline entry_t *directory_entry(vaddr_t virt)
+{
+    return &page_directory[directory_index(virt)];
+}
+
+/* The entry of the page at `virt`, its table's following ones behind it; NULL without a table. */
+static inline entry_t *table_entry(vaddr_t virt)
+{
+    entry_t table = *directory_entry(virt);
+    return is_table(table) ? (entry_t *)phys_to_virt(table & PAGE_MASK) + table_index(virt) : NULL;
+}
+
+/* Counts entries of the table of `virt` that have become present. */
+static inline void table_gains(vaddr_t virt, uint32_t entries)
+{
+    table_entries[directory_index(virt)] += (uint16_t)entries;
 }
 
 /* No table yet. Those below identity_end will stay when they are empty. */
@@ -32,20 +66,11 @@ void tables_init(paddr_t identity_end);
 /* The physical address of the directory. */
 paddr_t directory_phys(void);
 
-/* The directory's entry for an address: empty, a table, or a 4 MiB page. */
-entry_t *directory_entry(vaddr_t virt);
-
-/* The entry of the page at `virt`, its table's following ones behind it; NULL without a table. */
-entry_t *table_entry(vaddr_t virt);
-
 /*
- * As table_entry(), but an empty table is put there if there is none. ERR_MAPPED where a 4 MiB
- * page is, ERR_NO_MEMORY when neither the pool nor the PMM has a frame.
+ * Puts an empty table where none is. ERR_MAPPED where a 4 MiB page is, ERR_NO_MEMORY when neither
+ * the pool nor the PMM has a frame.
  */
-int table_entry_or_new(vaddr_t virt, entry_t **entry) MUST_CHECK;
-
-/* Counts entries of the table of `virt` that have become present. */
-void table_gains(vaddr_t virt, uint32_t entries);
+int table_make(vaddr_t virt) MUST_CHECK;
 
 /*
  * Counts entries that are present no longer. A table that has none left is taken out of the
@@ -54,7 +79,7 @@ void table_gains(vaddr_t virt, uint32_t entries);
  */
 paddr_t table_loses(vaddr_t virt, uint32_t entries) MUST_CHECK;
 
-/* Gives a table back to the pool or the PMM. 0 is none. */
+/* Gives a table back to the pool or the PMM. */
 void table_free(paddr_t phys);
 
 /* Tables in the directory. */

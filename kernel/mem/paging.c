@@ -51,7 +51,7 @@ static uint32_t pages_in_table(vaddr_t virt, uint32_t pages)
     return pages < rest ? pages : rest;
 }
 
-static void invalidate(vaddr_t virt, uint32_t pages)
+static inline void invalidate(vaddr_t virt, uint32_t pages)
 {
     if (pages > INVALIDATE_SINGLY) {
         mmu_invalidate_all();
@@ -64,7 +64,7 @@ static void invalidate(vaddr_t virt, uint32_t pages)
 /* ---- Within one table, the lock held ---- */
 
 /* How many of the entries are present. */
-static uint32_t count_present(const entry_t *entry, uint32_t pages)
+static inline uint32_t count_present(const entry_t *entry, uint32_t pages)
 {
     uint32_t present = 0;
     for (uint32_t i = 0; i < pages; i++)
@@ -78,23 +78,28 @@ struct target {
     paddr_t next;    /* else to these, one after another */
 };
 
-/* The next page's physical address. False when there is no frame. */
-static bool take_next(struct target *target, paddr_t *phys)
+/* Makes entries present, as far as there are frames for them. Returns how many. */
+static inline uint32_t set_entries(entry_t *entry, uint32_t pages, struct target *target,
+                                   uint32_t bits)
 {
-    if (target->new_frames) {
-        *phys = pmm_alloc_frame_high();
-        return *phys != 0;
+    uint32_t done = 0;
+
+    for (; !target->new_frames && done < pages; done++, target->next += PAGE_SIZE)
+        entry[done] = target->next | bits;
+    for (; done < pages; done++) {
+        paddr_t frame = pmm_alloc_frame_high();
+        if (frame == 0)
+            break;
+        entry[done] = frame | bits;
     }
-    *phys = target->next;
-    target->next += PAGE_SIZE;
-    return true;
+    return done;
 }
 
 /*
  * Entries that are present become empty; with `free_frames` what they lead to goes back to the PMM.
  * A table that holds nothing any more goes too.
  */
-static void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, bool free_frames)
+static inline void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, bool free_frames)
 {
     /* An entry that is not present may keep its address, until nobody can reach the frame. */
     for (uint32_t i = 0; i < pages; i++)
@@ -107,23 +112,24 @@ static void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, bool fre
         pmm_free_frame(entry[i]);
         entry[i] = 0;
     }
-    table_free(emptied);
+    if (emptied != 0)
+        table_free(emptied);
 }
 
-static int map_in_table(vaddr_t virt, uint32_t pages, struct target *target, uint32_t flags)
+static inline int map_in_table(vaddr_t virt, uint32_t pages, struct target *target, uint32_t flags)
 {
-    entry_t *entry;
-    paddr_t phys;
-    uint32_t done = 0;
+    entry_t *entry = table_entry(virt);
 
-    int error = table_entry_or_new(virt, &entry);
-    if (error != OK)
-        return error;
+    if (entry == NULL) {
+        int error = table_make(virt);
+        if (error != OK)
+            return error;
+        entry = table_entry(virt);
+    }
     if (count_present(entry, pages) != 0)
         return ERR_MAPPED;
 
-    while (done < pages && take_next(target, &phys))
-        entry[done++] = phys | flags | ENTRY_PRESENT;
+    uint32_t done = set_entries(entry, pages, target, flags | ENTRY_PRESENT);
     table_gains(virt, done);
     if (done < pages) {
         clear_entries(virt, entry, done, target->new_frames);
@@ -133,7 +139,7 @@ static int map_in_table(vaddr_t virt, uint32_t pages, struct target *target, uin
     return OK;
 }
 
-static int unmap_in_table(vaddr_t virt, uint32_t pages, bool free_frames)
+static inline int unmap_in_table(vaddr_t virt, uint32_t pages, bool free_frames)
 {
     entry_t *entry = table_entry(virt);
 
@@ -229,7 +235,18 @@ void unmap_and_free_pages(vaddr_t virt, uint32_t pages)
 
 int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
 {
-    return map_range(virt, phys, 1, flags);
+    int error = check_range(virt, 1, flags);
+
+    if (error != OK)
+        return error;
+    if (!aligned(phys, PAGE_SIZE))
+        return ERR_UNALIGNED;
+
+    struct target target = { false, phys };
+    uint32_t state = mmu_lock();
+    error = map_in_table(virt, 1, &target, flags);
+    mmu_unlock(state);
+    return error;
 }
 
 int unmap_page(vaddr_t virt)
@@ -323,8 +340,7 @@ struct translation translate(vaddr_t virt)
 static uint32_t step_from(vaddr_t virt)
 {
     entry_t entry = *directory_entry(virt);
-    bool in_table = (entry & ENTRY_PRESENT) && !(entry & ENTRY_LARGE);
-    return in_table ? PAGE_SIZE : LARGE_PAGE_SIZE - virt % LARGE_PAGE_SIZE;
+    return is_table(entry) ? PAGE_SIZE : LARGE_PAGE_SIZE - virt % LARGE_PAGE_SIZE;
 }
 
 bool paging_next_page(vaddr_t from, struct mapped_page *page)
