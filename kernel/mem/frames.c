@@ -178,12 +178,12 @@ bool frames_free(struct frames *f, uint32_t frame)
     if (frame >= FRAMES_MAX)
         return false;
 
-    uint32_t word = frame / BITS;
     uint32_t bit = 1u << (frame % BITS);
-    if ((f->fixed[word] & bit) != 0 || (f->free[word] & bit) != 0)
+    if ((f->fixed[frame / BITS] & bit) != 0 || (f->free[frame / BITS] & bit) != 0)
         return false;
-    f->free[word] |= bit;
-    word_gains(f, word);
+    f->free[frame / BITS] |= bit;
+    set_bit(f->words, frame / BITS);
+    set_bit(f->groups, frame / FRAMES_GROUP);
     f->allocated--;
     return true;
 }

@@ -29,6 +29,7 @@
 #include <mem/pmm.h>
 #include <multiboot2.h>
 #include <panic.h>
+#include "frames_model.h"
 #include "mem/layout.h"
 
 #define OPERATIONS 2000u
@@ -185,6 +186,33 @@ static bool no_frames_free(struct frames *f UNUSED, uint32_t frame UNUSED)
     return true;
 }
 
+static uint32_t no_frames_alloc_run(struct frames *f UNUSED, uint32_t count UNUSED,
+                                    uint32_t align UNUSED, uint32_t limit UNUSED)
+{
+    return 0;
+}
+
+static uint32_t no_model_alloc(struct frames_model *m UNUSED, enum frames_zone zone UNUSED)
+{
+    return 0;
+}
+
+static bool no_model_free_run(struct frames_model *m UNUSED, uint32_t first UNUSED,
+                              uint32_t count UNUSED)
+{
+    return true;
+}
+
+static int no_map_range(vaddr_t virt UNUSED, paddr_t phys UNUSED, uint32_t pages UNUSED,
+                        uint32_t flags UNUSED)
+{
+    return OK;
+}
+
+static void no_unmap_range(vaddr_t virt UNUSED, uint32_t pages UNUSED)
+{
+}
+
 static int no_map_page(vaddr_t virt UNUSED, paddr_t phys UNUSED, uint32_t flags UNUSED)
 {
     return OK;
@@ -224,6 +252,11 @@ struct calls {
     void *(*krealloc)(void *, size_t);
     uint32_t (*frames_alloc)(struct frames *, enum frames_zone);
     bool (*frames_free)(struct frames *, uint32_t);
+    uint32_t (*frames_alloc_run)(struct frames *, uint32_t, uint32_t, uint32_t);
+    uint32_t (*model_alloc)(struct frames_model *, enum frames_zone);
+    bool (*model_free_run)(struct frames_model *, uint32_t, uint32_t);
+    int (*map_range)(vaddr_t, paddr_t, uint32_t, uint32_t);
+    void (*unmap_range)(vaddr_t, uint32_t);
     int (*map_page)(vaddr_t, paddr_t, uint32_t);
     int (*unmap_page)(vaddr_t);
     struct translation (*translate)(vaddr_t);
@@ -239,6 +272,11 @@ static const struct calls cores = {
     .krealloc = krealloc,
     .frames_alloc = frames_alloc,
     .frames_free = frames_free,
+    .frames_alloc_run = frames_alloc_run,
+    .model_alloc = model_alloc,
+    .model_free_run = model_free_run,
+    .map_range = map_range,
+    .unmap_range = unmap_range,
     .map_page = map_page,
     .unmap_page = unmap_page,
     .translate = translate,
@@ -253,6 +291,11 @@ static const struct calls nothing = {
     .krealloc = no_krealloc,
     .frames_alloc = no_frames_alloc,
     .frames_free = no_frames_free,
+    .frames_alloc_run = no_frames_alloc_run,
+    .model_alloc = no_model_alloc,
+    .model_free_run = no_model_free_run,
+    .map_range = no_map_range,
+    .unmap_range = no_unmap_range,
     .map_page = no_map_page,
     .unmap_page = no_unmap_page,
     .translate = no_translate,
@@ -401,6 +444,117 @@ static unsigned run_frames(unsigned percent)
     return OPERATIONS;
 }
 
+/* ---- Frames, alone, and the same in the flat bitmap that is the host tests' model ---- */
+
+#define SOME_FRAMES 500u
+
+static struct frames_model flat;
+
+/* SIZE percent are taken from the bottom; 100 means all but the zone's last frame. */
+static uint32_t first_not_taken(unsigned percent)
+{
+    return percent == 100 ? LOW_FRAMES - 1 : LOW_FRAMES / 100 * percent;
+}
+
+static unsigned frame_operations(unsigned percent)
+{
+    return percent == 100 ? 1 : SOME_FRAMES;
+}
+
+static void prepare_taken(uint32_t count)
+{
+    frames_init(&frames);
+    frames_add(&frames, 0, FRAMES_MAX);
+    model_init(&flat);
+    model_add(&flat, 0, FRAMES_MAX);
+    ASSERT(count == 0 || (frames_alloc_run(&frames, count, 1, FRAMES_MAX) == 0 &&
+                          model_alloc_run(&flat, count, 1, FRAMES_MAX) == 0));
+}
+
+/* Chooses frames anywhere in what is taken, each once; where nothing is, the lowest. */
+static void choose_taken(unsigned percent)
+{
+    uint32_t count = first_not_taken(percent);
+
+    for (unsigned i = 0; i < frame_operations(percent); i++)
+        taken[i] = count < SOME_FRAMES ? i : (i * 7919u + 13u) * 31u % count;
+    if (percent == 100)
+        taken[0] = LOW_FRAMES - 1;
+}
+
+/* Free are: some frames anywhere below, and all above. */
+static void prepare_frame_alloc(unsigned percent)
+{
+    prepare_taken(first_not_taken(percent));
+    choose_taken(percent);
+    for (unsigned i = 0; percent > 0 && percent < 100 && i < SOME_FRAMES; i++)
+        ASSERT(frames_free(&frames, taken[i]) && model_free_run(&flat, taken[i], 1));
+}
+
+static void prepare_frame_free(unsigned percent)
+{
+    uint32_t count = first_not_taken(percent);
+
+    prepare_taken(percent == 100 ? LOW_FRAMES : count < SOME_FRAMES ? SOME_FRAMES : count);
+    choose_taken(percent);
+}
+
+static unsigned run_frame_alloc(unsigned percent)
+{
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < frame_operations(percent); i++)
+        failed += call.frames_alloc(&frames, FRAMES_LOW) == FRAMES_NONE;
+    ASSERT(failed == 0);
+    return frame_operations(percent);
+}
+
+static unsigned run_frame_free(unsigned percent)
+{
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < frame_operations(percent); i++)
+        failed += !call.frames_free(&frames, taken[i]);
+    ASSERT(failed == 0);
+    return frame_operations(percent);
+}
+
+static unsigned run_flat_alloc(unsigned percent)
+{
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < frame_operations(percent); i++)
+        failed += call.model_alloc(&flat, FRAMES_LOW) == FRAMES_NONE;
+    ASSERT(failed == 0);
+    return frame_operations(percent);
+}
+
+static unsigned run_flat_free(unsigned percent)
+{
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < frame_operations(percent); i++)
+        failed += !call.model_free_run(&flat, taken[i], 1);
+    ASSERT(failed == 0);
+    return frame_operations(percent);
+}
+
+/* SIZE 0: all is free; else so many are by turns taken and free, up to the last 64 KiB. */
+static void prepare_frame_run(unsigned comb)
+{
+    prepare_taken(comb == 0 ? 0 : LOW_FRAMES - 16);
+    for (uint32_t first = 0; comb != 0 && first + 2 * comb <= LOW_FRAMES - 16; first += 2 * comb)
+        ASSERT(frames_free_run(&frames, first, comb));
+}
+
+static unsigned run_frame_run(unsigned comb UNUSED)
+{
+    uint32_t run = call.frames_alloc_run(&frames, 16, 16, LOW_FRAMES);
+
+    ASSERT(run != FRAMES_NONE);
+    return 1;
+}
+
 /* ---- Paging ---- */
 
 #define TEST_PAGE (SHADOW_END + PAGE_SIZE) /* a page far from the identity mapping */
@@ -425,6 +579,25 @@ static unsigned run_map(unsigned neighbours UNUSED)
     }
     ASSERT(failed == 0);
     return OPERATIONS;
+}
+
+/* SIZE pages in a row, from the start of a table; one operation is a page. */
+static void prepare_range(unsigned pages UNUSED)
+{
+    paging_init(IDENTITY_END);
+}
+
+static unsigned run_range(unsigned pages)
+{
+    unsigned times = OPERATIONS / pages + 1;
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < times; i++) {
+        failed += call.map_range(SHADOW_END, PAGE_SIZE, pages, PAGE_WRITE) != OK;
+        call.unmap_range(SHADOW_END, pages);
+    }
+    ASSERT(failed == 0);
+    return times * pages;
 }
 
 /* SIZE 1: addresses of the identity mapping; 0: addresses where there is not even a table. */
@@ -538,7 +711,13 @@ static const struct operation operations[] = {
     { "heap-search", 1, LIVE_MAX, prepare_equal_blocks, run_heap_search },
     { "heap-realloc", 1, LIVE_MAX, prepare_equal_blocks, run_heap_realloc },
     { "frames", 0, 100, prepare_frames, run_frames },
+    { "frame-alloc", 0, 100, prepare_frame_alloc, run_frame_alloc },
+    { "flat-alloc", 0, 100, prepare_frame_alloc, run_flat_alloc },
+    { "frame-free", 0, 100, prepare_frame_free, run_frame_free },
+    { "flat-free", 0, 100, prepare_frame_free, run_flat_free },
+    { "frame-run", 0, 15, prepare_frame_run, run_frame_run },
     { "map", 0, 1, prepare_map, run_map },
+    { "map-range", 1, 1024, prepare_range, run_range },
     { "translate", 0, 1, prepare_translate, run_translate },
     { "memmap-read", 1, ENTRIES_MAX, prepare_memmap, run_memmap_read },
     { "memmap-enter", 1, ENTRIES_MAX, prepare_memmap, run_memmap_enter },

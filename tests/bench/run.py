@@ -23,7 +23,17 @@ Ratio: to the first line of the table."""
 
 LIVE = [(16, "16"), (256, "256"), (4096, "4096")]
 ENTRIES = [(8, "8"), (64, "64"), (512, "512")]
-# Title, operation, what distinguishes the lines, and the lines: size, and what to call it.
+OCCUPIED = [(0, "0 %"), (50, "50 %"), (99, "99 %"), (100, "all but the last")]
+
+
+def with_flat(operation):
+    """Each line of OCCUPIED, and behind it the same in one flat bitmap."""
+    return [line for size, label in OCCUPIED
+            for line in ((size, label), (size, "  flat bitmap", operation))]
+
+
+# Title, operation, what distinguishes the lines, and the lines: size, what to call it, and the
+# operation if it is another.
 TABLES = [
     ("kfree + kmalloc: a random block is replaced by one of 16 to 1024 bytes",
      "heap-pair", "live blocks", LIVE),
@@ -33,8 +43,16 @@ TABLES = [
      "heap-realloc", "live blocks", LIVE),
     ("frames_free + frames_alloc: a random frame, then the lowest free one",
      "frames", "occupied", [(0, "0 %"), (50, "50 %"), (99, "99 %")]),
+    ("frames_alloc: what is free below the occupied part lies anywhere in it",
+     "frame-alloc", "occupied", with_flat("flat-alloc")),
+    ("frames_free: a frame anywhere in the occupied part",
+     "frame-free", "occupied", with_flat("flat-free")),
+    ("frames_alloc_run: 16 frames in a row at a multiple of 16",
+     "frame-run", "free", [(0, "all"), (1, "every other"), (15, "15, not 15, ...")]),
     ("map_page + unmap_page",
      "map", "page table", [(1, "stays"), (0, "comes and goes")]),
+    ("map_range + unmap_range, a page",
+     "map-range", "pages", [(1, "1"), (32, "32"), (1024, "1024")]),
     ("translate",
      "translate", "address", [(1, "mapped"), (0, "without a table")]),
     ("memory map: an entry read and checked",
@@ -78,8 +96,8 @@ def instructions(program, operation, size):
 def print_table(program, title, operation, column, lines):
     print(f"\n{title}\n  {column:<18}{'instructions':>12}{'ratio':>9}")
     first = None
-    for size, label in lines:
-        figure = instructions(program, operation, size)
+    for size, label, *other in lines:
+        figure = instructions(program, other[0] if other else operation, size)
         first = first or figure
         print(f"  {label:<18}{figure:>12.1f}{figure / first:>9.2f}", flush=True)
 
