@@ -2,8 +2,8 @@
  * Mapping: what the entries of the page tables say.
  *
  * A range is changed table by table: one walk for each, all its entries in a row, one decision on
- * what the TLB has to forget. Interrupts are off for one table at a time, 1024 entries at most, and
- * whatever the range's length. In its table a range is mapped or unmapped whole or not at all.
+ * what the TLB has to forget. Interrupts are off for one table at a time, so for 1024 entries at
+ * most, however long the range is. In its table a range is mapped or unmapped whole or not at all.
  *
  * Every change of a present entry invalidates its page; a page that becomes present needs it too,
  * for a CPU may remember that a page was absent (Intel SDM vol 3, "Invalidation of TLBs and
@@ -26,7 +26,7 @@
  * Up to so many pages are invalidated one by one, more by forgetting the whole TLB. The latter
  * costs what has to be looked up again: the 32 entries of a 486, or the few dozen pages that the
  * kernel touches soon on a CPU whose TLB is larger. A lookup costs less than INVLPG there and more
- * on the old ones; 32 is about where the two meet on all of them.
+ * on the old ones; 32 is about where the two meet.
  */
 #define INVALIDATE_SINGLY 32u
 
