@@ -57,6 +57,14 @@ static inline void finish_writes(void)
     __asm__ volatile("lock; addl $0, (%%esp)" : : : "memory", "cc");
 }
 
+/* The time stamp counter; only where cpu.has_tsc. */
+static inline uint64_t rdtsc(void)
+{
+    uint64_t value;
+    __asm__ volatile("rdtsc" : "=A"(value) : : "memory");
+    return value;
+}
+
 #define EFLAGS_IF (1u << 9)
 
 static inline uint32_t read_eflags(void)

@@ -67,10 +67,7 @@ static bool cpuid_exists(void)
 
 uint64_t cpu_tsc(void)
 {
-    uint64_t value = 0;
-    if (cpu.has_tsc)
-        __asm__ volatile("rdtsc" : "=A"(value));
-    return value;
+    return cpu.has_tsc ? rdtsc() : 0;
 }
 
 uint32_t cpu_read_cr0(void)

@@ -13,6 +13,7 @@
 #include <x86/io.h>
 #include <x86/lapic.h>
 
+_Static_assert(VECTOR_IRQ_BASE + IRQ_SOFTWARE == IRQ_SOFTWARE_VECTOR, "INT reaches its line");
 _Static_assert(IRQ_ISA_LINES == ACPI_ISA_LINES, "the MADT speaks of the same lines");
 
 /* What brings interrupts. All of it is called with interrupts off. */
@@ -50,24 +51,33 @@ static void acknowledge_at_lapic(uint32_t line UNUSED)
     lapic_acknowledge();
 }
 
-static void leave_timer(uint32_t line UNUSED)
+static void leave(uint32_t line UNUSED)
 {
-    /* It is silent until it is started, and counts as long as it ticks. */
+    /* The LAPIC's timer is silent until it is started; the software line is until INT. */
+}
+
+static bool never_pending(uint32_t line UNUSED)
+{
+    return false;
 }
 
 static const struct controller pic = { "PIC",       pic_mask,     pic_unmask,
                                        pic_pending, pic_spurious, pic_acknowledge };
 static const struct controller ioapic = { "I/O APIC",       ioapic_mask,    ioapic_unmask,
                                           pending_at_lapic, never_spurious, acknowledge_at_lapic };
-static const struct controller lapic = { "LAPIC",          leave_timer,    leave_timer,
+static const struct controller lapic = { "LAPIC",          leave,          leave,
                                          pending_at_lapic, never_spurious, acknowledge_at_lapic };
+static const struct controller software = { "INT",         leave,          leave,
+                                            never_pending, never_spurious, leave };
 
 static const struct controller *isa = &pic;
 static bool has_lapic, has_ioapic;
 
 static const struct controller *controller_of(uint32_t line)
 {
-    return line < IRQ_ISA_LINES ? isa : &lapic;
+    if (line < IRQ_ISA_LINES)
+        return isa;
+    return line == IRQ_LAPIC_TIMER ? &lapic : &software;
 }
 
 void irq_init(const struct acpi_madt *madt)
@@ -190,8 +200,9 @@ void irq_dispatch(uint32_t line)
 {
     const struct controller *controller = controller_of(line);
 
-    /* The PIC's never show there. */
-    if (controller == &pic && end_stray(VECTOR_IRQ_BASE + line)) {
+    /* Neither the PIC's nor INT's ever show there. */
+    bool by_lapic = controller == &ioapic || controller == &lapic;
+    if (!by_lapic && end_stray(VECTOR_IRQ_BASE + line)) {
         unexpected++;
         return;
     }

@@ -1,6 +1,6 @@
 /*
- * What happens at a vector: exceptions are decoded and end in a panic, IRQs go to irq.c, anything
- * else is counted.
+ * What happens at a vector: exceptions are decoded and end in a panic, but for the fault of a
+ * probe; IRQs go to irq.c, anything else is counted.
  */
 #include "x86/trap.h"
 #include "x86/irq_dispatch.h"
@@ -11,6 +11,7 @@
 #include <sched/thread.h>
 #include <x86/cpu.h>
 #include <x86/irq.h>
+#include <x86/probe.h>
 #include <x86/tables.h>
 
 /* isr.S pushes in this order. */
@@ -96,6 +97,8 @@ _Noreturn static void exception(const struct regs *regs)
 
 void trap_dispatch(struct regs *regs)
 {
+    if (regs->vector == VECTOR_PAGE_FAULT && probe_recover(regs))
+        return;
     if (regs->vector < VECTOR_EXCEPTIONS)
         exception(regs);
     if (regs->vector < VECTOR_IRQ_BASE + IRQ_LINES)
