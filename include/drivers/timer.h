@@ -41,6 +41,16 @@ uint64_t timer_uptime_ms(void);
 uint64_t timer_clock_us(void);
 
 /*
+ * A stamp for spans that are measured often, like the CPU time of threads: cycles of the TSC where
+ * there is one that counts, else microseconds of the clock, whose chips take long to read. Of the
+ * one kind or the other for good from timer_start() on. Any context.
+ */
+uint64_t timer_stamp(void);
+
+/* How many microseconds a sum of spans between stamps is. */
+uint64_t timer_stamps_us(uint64_t span);
+
+/*
  * Waits at least `us` microseconds (up to 1 s), right within 1 % from 1 ms on, with interrupts on
  * or off. False when no counter counts and the length was only guessed.
  */

@@ -93,8 +93,10 @@ static inline void list_push_front(struct list *head, struct list *node)
 /* Takes `node`, which must be initialised, out of its list, if it is in one. */
 static inline void list_remove(struct list *node)
 {
-    node->prev->next = node->next;
-    node->next->prev = node->prev;
+    struct list *next = node->next, *prev = node->prev;
+
+    prev->next = next;
+    next->prev = prev;
     list_init(node);
 }
 
@@ -107,10 +109,11 @@ static inline struct list *list_first(const struct list *head)
 /* Takes the first link out and returns it, or NULL if the list is empty. */
 static inline struct list *list_pop_front(struct list *head)
 {
-    struct list *node = list_first(head);
+    struct list *node = head->next;
 
-    if (node != NULL)
-        list_remove(node);
+    if (node == head)
+        return NULL;
+    list_remove(node);
     return node;
 }
 

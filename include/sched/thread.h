@@ -38,7 +38,7 @@ struct thread {
     thread_function *function;
     void *arg;
     int exit_code;
-    uint64_t cpu_us;       /* time on the CPU, without the current stretch */
+    uint64_t cpu_time;     /* on the CPU, without the current stretch, in timer_stamp()'s unit */
     uint64_t wake_time_ms; /* sleeping or waiting with a timeout */
     struct list all;       /* in the list of all threads */
     struct list queue;     /* in the ready list or a wait queue */

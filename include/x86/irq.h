@@ -63,8 +63,13 @@ static inline void irq_raise_software(void)
 /* Whether the line's interrupt has come and waits to be handled. Interrupts off. */
 bool irq_pending(uint32_t line);
 
+extern uint32_t irq_nesting; /* for irq_active() alone */
+
 /* Whether the CPU is inside a handler. */
-bool irq_active(void);
+static inline bool irq_active(void)
+{
+    return irq_nesting != 0;
+}
 
 struct irq_info {
     const char *name; /* NULL: no handler */

@@ -18,6 +18,7 @@
 #include <lib/printf.h>
 #include <log.h>
 #include <sched/sched.h>
+#include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
 
@@ -35,6 +36,7 @@ static uint64_t ticks;
 static uint64_t counted; /* by a counter that does not end in ticks, up to `last_count` */
 static uint32_t last_count;
 static uint64_t last_us;
+static uint32_t tsc_khz; /* 0: stamps are of the clock; set once */
 
 /* ---- The clock ---- */
 
@@ -86,6 +88,18 @@ uint64_t timer_uptime_ms(void)
     uint64_t ms = ticks * TIMER_TICK_MS;
     interrupts_restore(flags);
     return ms;
+}
+
+uint64_t timer_stamp(void)
+{
+    return tsc_khz != 0 ? rdtsc() : timer_clock_us();
+}
+
+uint64_t timer_stamps_us(uint64_t span)
+{
+    if (tsc_khz == 0)
+        return span;
+    return span / tsc_khz * 1000 + span % tsc_khz * 1000 / tsc_khz;
 }
 
 /* ---- Busy waits ---- */
@@ -214,15 +228,22 @@ static const struct way {
     { "LAPIC timer", IRQ_LAPIC_TIMER, lapic_timer },
 };
 
+/* Waits for ticks, and sees meanwhile how fast the TSC is: a tick's time at the least. */
 static bool ticks_come(void)
 {
     uint64_t wanted_ms = timer_uptime_ms() + FIRST_TICKS * TIMER_TICK_MS;
+    uint64_t us = timer_clock_us(), cycles = cpu_tsc();
 
     interrupts_enable();
     for (uint32_t ms = 0; ms < FIRST_TICKS_MS && timer_uptime_ms() < wanted_ms; ms++)
         timer_busy_wait_us(1000);
+    us = timer_clock_us() - us;
+    cycles = cpu_tsc() - cycles;
     interrupts_disable();
-    return timer_uptime_ms() >= wanted_ms;
+    if (timer_uptime_ms() < wanted_ms)
+        return false;
+    tsc_khz = us != 0 ? (uint32_t)(cycles * 1000 / us) : 0;
+    return true;
 }
 
 static bool try_way(const struct way *way)

@@ -25,7 +25,7 @@ static struct thread idle = { .name = "idle", .state = THREAD_RUNNING };
 static struct thread *current = &idle;
 static bool running;
 static bool switch_wanted;     /* at the end of this interrupt */
-static uint64_t stretch_start; /* when the current thread got the CPU, in us */
+static uint64_t stretch_start; /* timer_stamp() when the current thread got the CPU */
 
 struct thread *thread_current(void)
 {
@@ -45,10 +45,10 @@ void sched_add(struct thread *thread)
     switch_wanted = true;
 }
 
-static void charge_current(void)
+static void charge(struct thread *thread)
 {
-    uint64_t now = timer_clock_us();
-    current->cpu_us += now - stretch_start;
+    uint64_t now = timer_stamp();
+    thread->cpu_time += now - stretch_start;
     stretch_start = now;
 }
 
@@ -57,7 +57,7 @@ void sched_switch(void)
     struct thread *previous = current;
 
     ASSERT(!interrupts_enabled() && !irq_active());
-    charge_current();
+    charge(previous);
     if (previous->state == THREAD_RUNNING) {
         previous->state = THREAD_READY;
         if (previous != &idle)
@@ -211,7 +211,7 @@ void sched_init(void)
     list_init(&idle.timer);
     list_push_back(&sched_all, &idle.all);
     semaphore_init(&dead_count, 0);
-    stretch_start = timer_clock_us();
+    stretch_start = timer_stamp();
     running = true;
 
     struct thread *thread = thread_create("reaper", reaper, NULL);

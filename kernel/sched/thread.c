@@ -7,6 +7,7 @@
 #include <sched/thread.h>
 #include "mem/layout.h"
 #include "sched/sched_core.h"
+#include <drivers/timer.h>
 #include <error.h>
 #include <heap.h>
 #include <lib/number.h>
@@ -213,7 +214,7 @@ bool thread_next(uint32_t id, struct thread_info *info)
         info->id = thread->id;
         memcpy(info->name, thread->name, sizeof(info->name));
         info->state = thread->state;
-        info->cpu_us = thread->cpu_us;
+        info->cpu_us = timer_stamps_us(thread->cpu_time);
         info->stack = thread->stack;
         info->stack_used = (uint32_t)(thread->stack + STACK_SIZE - esp);
         break;

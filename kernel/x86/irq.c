@@ -32,7 +32,7 @@ static struct {
 } lines[IRQ_LINES];
 
 static uint32_t unexpected;
-static uint32_t nesting; /* changed with interrupts off only */
+uint32_t irq_nesting; /* changed with interrupts off only */
 
 /* ---- Controllers ---- */
 
@@ -158,11 +158,6 @@ bool irq_pending(uint32_t line)
     return controller_of(line)->pending(line);
 }
 
-bool irq_active(void)
-{
-    return nesting != 0;
-}
-
 struct irq_info irq_info(uint32_t line)
 {
     ASSERT(line < IRQ_LINES);
@@ -211,11 +206,11 @@ void irq_dispatch(uint32_t line)
         return;
     }
 
-    nesting++;
+    irq_nesting++;
     lines[line].info.count++;
     if (lines[line].handler != NULL)
         lines[line].handler();
     controller->acknowledge(line);
-    nesting--;
+    irq_nesting--;
     sched_preempt();
 }
