@@ -105,6 +105,13 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=40
 	-Wl,-z,noexecstack -Wl,--fatal-warnings
 
 SOURCES := $(sort $(wildcard boot/*.S kernel/*.c kernel/*/*.c kernel/*/*.S))
+
+# STRETCHES=1, with a B of its own: a kernel that records the longest stretches with interrupts off.
+ifeq ($(STRETCHES),)
+SOURCES := $(filter-out kernel/x86/stretch.c,$(SOURCES))
+else
+CFLAGS += -DSTRETCHES
+endif
 OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.

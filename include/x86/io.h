@@ -5,6 +5,7 @@
 #define X86_IO_H
 
 #include <types.h>
+#include <x86/stretch.h>
 
 static inline void outb(uint16_t port, uint8_t value)
 {
@@ -82,10 +83,12 @@ static inline bool interrupts_enabled(void)
 static inline void interrupts_disable(void)
 {
     __asm__ volatile("cli" : : : "memory");
+    stretch_begin();
 }
 
 static inline void interrupts_enable(void)
 {
+    stretch_end();
     __asm__ volatile("sti" : : : "memory");
 }
 
@@ -106,6 +109,7 @@ static inline void interrupts_restore(uint32_t flags)
 /* Sleeps until the next interrupt. STI's shadow closes the gap: none can be missed between. */
 static inline void wait_for_interrupt(void)
 {
+    stretch_end();
     __asm__ volatile("sti; hlt" : : : "memory");
 }
 

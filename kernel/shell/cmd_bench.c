@@ -12,6 +12,7 @@
 #include "mem/layout.h"
 #include <error.h>
 #include <heap.h>
+#include <lib/string.h>
 #include <log.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
@@ -19,10 +20,12 @@
 #include <sched/spinlock.h>
 #include <sched/sync.h>
 #include <sched/thread.h>
+#include <symbols.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
 #include <x86/probe.h>
+#include <x86/stretch.h>
 
 #define ROUNDS      101u
 #define BATCH       16u
@@ -318,14 +321,9 @@ static void print(const char *name, const struct samples *samples, uint32_t oper
             one_of(samples->ticks[ROUNDS / 2], operations, loop));
 }
 
-SHELL_COMMAND(bench, "bench", "measures the kernel's operations, in ticks of the TSC", "bench")
+static enum shell_result run_all(void)
 {
     static struct samples first, second;
-
-    if (argc != 1)
-        return SHELL_USAGE;
-    if (!cpu.has_tsc)
-        return shell_error("this CPU has no TSC to measure with");
 
     kprintf("TSC ticks per operation  %10s %10s\n", "least", "median");
     for (uint32_t i = 0; i < ARRAY_SIZE(benchmarks) && !thread_interrupted(); i++) {
@@ -339,4 +337,56 @@ SHELL_COMMAND(bench, "bench", "measures the kernel's operations, in ticks of the
             print(bench->second, &second, bench->operations, loop);
     }
     return SHELL_OK;
+}
+
+/* ---- Stretches with interrupts off ---- */
+
+static bool get_stretch(uint32_t rank, struct stretch *stretch)
+{
+    uint32_t flags = interrupts_save();
+    bool got = stretch_get(rank, stretch);
+    interrupts_restore(flags);
+    return got;
+}
+
+/* A code address behind a call, or a function's own, in words. */
+static void print_place(const char *before, uint32_t address)
+{
+    const char *name = "?";
+    uint32_t offset = 0;
+
+    if (symbol_find(address, &name, &offset))
+        kprintf("%s%s+0x%x", before, name, offset);
+}
+
+static enum shell_result list_stretches(void)
+{
+    struct stretch stretch;
+
+    if (!get_stretch(0, &stretch))
+        return shell_error("this kernel does not record them: `make bench` builds one that does");
+    for (uint32_t rank = 0; get_stretch(rank, &stretch); rank++) {
+        kprintf("%10u", stretch.ticks);
+        print_place(" from ", stretch.from);
+        print_place(" called by ", stretch.caller);
+        print_place(" until ", stretch.until);
+        kprintf("\n");
+    }
+    stretch_forget();
+    return SHELL_OK;
+}
+
+static const char *words(uint32_t argument, uint32_t index)
+{
+    return argument == 1 && index == 0 ? "stretches" : NULL;
+}
+
+SHELL_COMMAND_COMPLETED(bench, "bench [stretches]",
+                        "measures the kernel's operations, in ticks of the TSC", "bench", words)
+{
+    if (argc > 2 || (argc == 2 && strcmp(argv[1], "stretches") != 0))
+        return SHELL_USAGE;
+    if (!cpu.has_tsc)
+        return shell_error("this CPU has no TSC to measure with");
+    return argc == 1 ? run_all() : list_stretches();
 }

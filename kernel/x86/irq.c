@@ -208,8 +208,10 @@ void irq_dispatch(uint32_t line)
 
     irq_nesting++;
     lines[line].info.count++;
-    if (lines[line].handler != NULL)
+    if (lines[line].handler != NULL) {
+        stretch_is_of(lines[line].handler);
         lines[line].handler();
+    }
     controller->acknowledge(line);
     irq_nesting--;
     sched_preempt();

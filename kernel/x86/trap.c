@@ -10,6 +10,7 @@
 #include <panic.h>
 #include <sched/thread.h>
 #include <x86/cpu.h>
+#include <x86/io.h>
 #include <x86/irq.h>
 #include <x86/probe.h>
 #include <x86/tables.h>
@@ -95,7 +96,7 @@ _Noreturn static void exception(const struct regs *regs)
                     name != NULL ? name : "reserved exception", regs->vector, regs->error);
 }
 
-void trap_dispatch(struct regs *regs)
+static void dispatch(struct regs *regs)
 {
     if (regs->vector == VECTOR_PAGE_FAULT && probe_recover(regs))
         return;
@@ -105,6 +106,15 @@ void trap_dispatch(struct regs *regs)
         irq_dispatch(regs->vector - VECTOR_IRQ_BASE);
     else
         irq_unexpected_vector(regs->vector);
+}
+
+/* IRET turns interrupts on again if they were. */
+void trap_dispatch(struct regs *regs)
+{
+    stretch_begin();
+    dispatch(regs);
+    if (regs->eflags & EFLAGS_IF)
+        stretch_end();
 }
 
 void trap_double_fault(void)
