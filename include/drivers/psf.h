@@ -33,10 +33,21 @@ struct psf {
 /* Opens a font, which must stay where it is. False when it is none or one that is refused. */
 bool psf_open(struct psf *font, const void *data, size_t size) MUST_CHECK;
 
+/* Where a walk through the Unicode table is; { 0 } at first. */
+struct psf_walk {
+    size_t offset;
+    uint32_t glyph;
+    bool in_sequence;
+};
+
 /*
- * The first glyph that shows this code point by itself, or PSF_NONE. Sequences of code points are
- * passed over. Searches the whole table.
+ * The next code point that a glyph shows by itself, and that glyph; glyphs come in ascending order.
+ * Sequences of code points are passed over. False at the end.
  */
+bool psf_next(const struct psf *font, struct psf_walk *walk, uint32_t *code_point,
+              uint32_t *glyph) MUST_CHECK;
+
+/* The first glyph that shows this code point by itself, or PSF_NONE. Walks the table. */
 uint32_t psf_find(const struct psf *font, uint32_t code_point);
 
 /* The bitmap of a glyph, height * row_bytes bytes from the top row down. index < count. */

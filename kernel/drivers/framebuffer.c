@@ -16,7 +16,7 @@
 #include <x86/cpu.h>
 
 #define FOUR_GIB        (1ull << 32)
-#define REMEMBERED      512u /* glyphs; a power of two */
+#define PLACES          2048u /* for characters that the font has; a power of two */
 #define REPLACEMENT     0xfffdu
 #define BRAILLE         0x2800u /* and 255 more, a bit for each dot */
 #define INDEXED_COLOURS 256u    /* of eight bits */
@@ -40,11 +40,11 @@ static uint32_t colours[16]; /* the palette as pixels */
 static struct psf font;
 static uint32_t unknown; /* the glyph of what the font lacks */
 
-/* The last of those characters drawn that share a place, which Latin 1 and boxes do not. */
+/* The characters of the font, each at its place or the next that was free. */
 static struct {
-    uint16_t character; /* 0: none yet */
+    uint16_t character; /* 0: free */
     uint16_t glyph;
-} remembered[REMEMBERED];
+} known[PLACES];
 
 /* Of what boot_info_framebuffer_fault() has nothing against: no overflow. */
 static uint32_t size_in_bytes(void)
@@ -54,17 +54,20 @@ static uint32_t size_in_bytes(void)
 
 /* ---- Drawing ---- */
 
-/* Searching the font's table takes thousands of steps: too long for every cell that is drawn. */
+/* Where the character is, or where it belongs: some places are always free. */
+static uint32_t place_of(uint16_t character)
+{
+    uint32_t place = character % PLACES;
+
+    while (known[place].character != 0 && known[place].character != character)
+        place = (place + 1) % PLACES;
+    return place;
+}
+
 static uint32_t glyph_of(uint16_t character)
 {
-    uint32_t place = character % REMEMBERED;
-
-    if (remembered[place].character != character) {
-        uint32_t glyph = psf_find(&font, character);
-        remembered[place].glyph = (uint16_t)(glyph != PSF_NONE ? glyph : unknown);
-        remembered[place].character = character;
-    }
-    return remembered[place].glyph;
+    uint32_t place = place_of(character);
+    return known[place].character != 0 ? known[place].glyph : unknown;
 }
 
 /* A Braille pattern, which a console font lacks, as eight rectangles that fill the cell. */
@@ -168,6 +171,25 @@ static bool set_colours(void)
     return tag.type == MULTIBOOT2_FRAMEBUFFER_INDEXED && set_indexed_colours();
 }
 
+/*
+ * Searching the font's table takes thousands of steps: too long for cells, which are drawn with
+ * interrupts off. What fills more than half of the places is left out: no console font does.
+ */
+static void learn_characters(void)
+{
+    struct psf_walk walk = { 0 };
+    uint32_t character, glyph, count = 0;
+
+    while (count < PLACES / 2 && psf_next(&font, &walk, &character, &glyph)) {
+        uint32_t place = place_of((uint16_t)character);
+        if (character == 0 || character > UINT16_MAX || known[place].character != 0)
+            continue; /* the first glyph that shows it is the one */
+        known[place].character = (uint16_t)character;
+        known[place].glyph = (uint16_t)glyph;
+        count++;
+    }
+}
+
 static void open_font(void)
 {
     bool is_font = psf_open(&font, font_start, (size_t)(font_end - font_start));
@@ -178,6 +200,7 @@ static void open_font(void)
         unknown = psf_find(&font, '?');
     if (unknown == PSF_NONE)
         unknown = 0;
+    learn_characters();
 }
 
 const struct screen_device *framebuffer_open(const struct multiboot2_framebuffer *fb,

@@ -137,26 +137,38 @@ static bool next_psf2(const struct psf *font, size_t *offset, uint32_t *item)
     return true;
 }
 
+bool psf_next(const struct psf *font, struct psf_walk *walk, uint32_t *code_point, uint32_t *glyph)
+{
+    uint32_t item;
+
+    if (font->table == NULL) {
+        *code_point = *glyph = walk->glyph++;
+        return *glyph < font->count;
+    }
+    while (walk->glyph < font->count && (font->utf8 ? next_psf2(font, &walk->offset, &item)
+                                                    : next_psf1(font, &walk->offset, &item))) {
+        if (item == ITEM_TERMINATOR) {
+            walk->glyph++;
+            walk->in_sequence = false;
+        } else if (item == ITEM_SEQUENCE) {
+            walk->in_sequence = true;
+        } else if (item <= CODE_POINT_MAX && !walk->in_sequence) {
+            *code_point = item;
+            *glyph = walk->glyph;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t psf_find(const struct psf *font, uint32_t code_point)
 {
-    uint32_t glyph = 0, item;
-    bool in_sequence = false;
-    size_t offset = 0;
+    struct psf_walk walk = { 0 };
+    uint32_t shown, glyph;
 
-    if (code_point > CODE_POINT_MAX)
-        return PSF_NONE;
-    if (font->table == NULL)
-        return code_point < font->count ? code_point : PSF_NONE;
-    while (glyph < font->count &&
-           (font->utf8 ? next_psf2(font, &offset, &item) : next_psf1(font, &offset, &item))) {
-        if (item == ITEM_TERMINATOR) {
-            glyph++;
-            in_sequence = false;
-        } else if (item == ITEM_SEQUENCE) {
-            in_sequence = true;
-        } else if (item == code_point && !in_sequence) {
+    while (psf_next(font, &walk, &shown, &glyph)) {
+        if (shown == code_point)
             return glyph;
-        }
     }
     return PSF_NONE;
 }

@@ -7,8 +7,8 @@
  *
  * Whoever writes draws, until there are threads. From then on a thread of the screen's own draws,
  * so that of many lines that scroll by in a moment only the last are drawn; in a panic the writer
- * draws again. Interrupts are off for a few cells at a time, no longer: devices are slow, and COM1
- * must not overrun.
+ * draws again. Interrupts are off for a cell at a time, no longer: devices are slow, and COM1 must
+ * not overrun.
  */
 #include <drivers/screen.h>
 #include <boot_info.h>
@@ -25,7 +25,7 @@
 #define SCROLLBACK_MAX 1000u
 
 #define NO_CURSOR      TERMINAL_COLUMNS_MAX
-#define PIECE          8u  /* cells that are drawn with interrupts off */
+#define PIECE          16u /* bytes that the terminal takes with interrupts off */
 #define PAUSE_MS       20u /* between two drawings */
 
 static const struct terminal_cell NOT_DRAWN = { 0, 0 }; /* like no cell of a terminal */
@@ -66,34 +66,27 @@ static unsigned cursor_in_row(unsigned row)
     return visible && at == row && device->place_cursor == NULL ? column : NO_CURSOR;
 }
 
-/* Draws some cells of a row that changed, from a column on; returns the one behind them. */
-static unsigned draw_piece(unsigned row, unsigned column, unsigned cursor)
+static void draw_cell(unsigned row, unsigned column, unsigned cursor)
 {
-    struct terminal_cell *old = &shown[row * terminal.columns];
+    struct terminal_cell *old = &shown[row * terminal.columns + column];
+    struct terminal_cell cell = terminal_cell(&terminal, row, column);
 
-    for (unsigned drawn = 0; column < terminal.columns && drawn < PIECE; column++) {
-        struct terminal_cell cell = terminal_cell(&terminal, row, column);
-        if (column == cursor)
-            cell = reversed(cell);
-        if (same(cell, old[column]))
-            continue;
-        old[column] = NOT_DRAWN; /* a panic may come in the middle of it */
-        device->draw(row, column, cell);
-        old[column] = cell;
-        drawn++;
-    }
-    return column;
+    if (column == cursor)
+        cell = reversed(cell);
+    if (same(cell, *old))
+        return;
+    *old = NOT_DRAWN; /* a panic may come in the middle of it */
+    device->draw(row, column, cell);
+    *old = cell;
 }
 
 /* What changes meanwhile makes the row dirty again, or moves the cursor, and is drawn next time. */
 static void draw_row(unsigned row, unsigned cursor)
 {
-    unsigned column = 0;
-
     terminal_take_dirty(&terminal, row);
-    while (column < terminal.columns) {
+    for (unsigned column = 0; column < terminal.columns; column++) {
         uint32_t flags = interrupts_save();
-        column = draw_piece(row, column, cursor);
+        draw_cell(row, column, cursor);
         interrupts_restore(flags);
     }
 }
@@ -173,9 +166,15 @@ void screen_start_thread(void)
 
 static void write(const char *bytes, size_t length)
 {
-    uint32_t flags = interrupts_save();
-    terminal_write(&terminal, bytes, length);
-    interrupts_restore(flags);
+    while (length > 0) {
+        size_t piece = length < PIECE ? length : PIECE;
+
+        uint32_t flags = interrupts_save();
+        terminal_write(&terminal, bytes, piece);
+        interrupts_restore(flags);
+        bytes += piece;
+        length -= piece;
+    }
     draw_soon();
 }
 
