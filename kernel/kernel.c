@@ -146,6 +146,7 @@ static void init_interrupts(void)
     timer_start();
     sched_init();
     interrupts_enable();
+    timer_report();
     klog("scheduler: preemptive, round robin");
 }
 

@@ -18,11 +18,13 @@ void timer_init(bool use_pit);
 
 /*
  * From here on ticks come and time passes. Finds out what can tick, which takes up to a second
- * where the usual way fails, and turns interrupts on meanwhile; they are off again on return. Logs
- * what was found. Needs windows, the ACPI tables and irq_init(); called once, before any other
- * irq_register().
+ * where the usual way fails, and turns interrupts on meanwhile; they are off again on return.
+ * Needs windows, the ACPI tables and irq_init(); called once, before any other irq_register().
  */
 void timer_start(void);
+
+/* Logs in one line what was found. */
+void timer_report(void);
 
 struct timer_info {
     const char *tick;    /* what ticks; NULL: nothing does, and the idle thread stands in */

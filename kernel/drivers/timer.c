@@ -264,7 +264,7 @@ void timer_init(bool use_pit)
         use_counter(pit_init());
 }
 
-static void report(void)
+void timer_report(void)
 {
     char tick_text[48] = "nothing ticks", clock_text[48] = "nothing counts";
 
@@ -282,7 +282,6 @@ void timer_start(void)
         if (try_way(&ways[i]))
             tick_name = ways[i].name;
     }
-    report();
 }
 
 struct timer_info timer_info(void)
