@@ -94,8 +94,10 @@ INCLUDES := -Iinclude -Ikernel
 # i686-elf makes (u)int32_t a long; everywhere else, and in the formats here, it is an int.
 INT32 := -U__INT32_TYPE__ -D__INT32_TYPE__=int -U__UINT32_TYPE__ "-D__UINT32_TYPE__=unsigned int"
 
-# A 486 runs what this makes: no cmov, no SSE, no FPU registers. The frame pointer makes backtraces.
+# A 486 runs what this makes: no cmov, no SSE, no FPU registers, so that nothing needs the stack aligned
+# to more than a word. The frame pointer makes backtraces.
 CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
+	-mpreferred-stack-boundary=2 \
 	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-common \
 	-fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables \

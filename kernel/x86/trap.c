@@ -86,7 +86,8 @@ _Noreturn static void page_fault(const struct regs *regs)
                     read_only_place(address));
 }
 
-_Noreturn static void exception(const struct regs *regs)
+/* Not inline: saving the registers that it uses would cost every interrupt. */
+_Noreturn static __attribute__((noinline)) void exception(const struct regs *regs)
 {
     const char *name = exception_names[regs->vector];
 
