@@ -304,8 +304,10 @@ $B/npm/installed: Makefile
 	@touch $@
 
 .PHONY: bench
-bench: $(B)/bench/memory
+bench: $(B)/bench/memory iso
 	@$(PYTHON) tests/bench/run.py $<
+	+@$(MAKE) --no-print-directory B=$B/stretches STRETCHES=1 iso
+	@$(PYTHON) tests/bench/kernel.py $B
 
 # The kernel's own optimisation and no sanitizers: what is counted is what the kernel runs.
 BENCH_SOURCES := tests/bench/memory.c tests/host/frames_model.c kernel/heap.c kernel/multiboot2.c \

@@ -2,6 +2,7 @@
  * Tests of what the CPU and the interrupt hardware are set up to do.
  */
 #include <selftest.h>
+#include "mem/layout.h"
 #include <drivers/timer.h>
 #include <lib/string.h>
 #include <sched/spinlock.h>
@@ -9,6 +10,7 @@
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
+#include <x86/probe.h>
 #include <x86/tables.h>
 
 #define EFLAGS_DF (1u << 10)
@@ -52,6 +54,52 @@ SELFTEST(x86_spinlock, "x86: a spinlock turns interrupts off and is free again a
         EXPECT(interrupts_enabled());
         EXPECT(!lock.taken && !second.taken);
     }
+    return NULL;
+}
+
+/* ---- Traps that return ---- */
+
+SELFTEST(x86_probe, "x86: a probe reads what is there, and says what is not")
+{
+    static const uint32_t there = 0x600df00d;
+    uint32_t word = 0;
+
+    EXPECT(probe_read(&there, &word) && word == there);
+    for (uint32_t i = 0; i < 3; i++) {
+        EXPECT(!probe_read(NULL, &word));
+        EXPECT(!probe_read((const uint32_t *)(uintptr_t)SHADOW_BASE, &word));
+    }
+    EXPECT(word == there);
+    EXPECT(interrupts_enabled());
+
+    uint32_t flags = interrupts_save();
+    bool read = probe_read(NULL, &word), off = !interrupts_enabled();
+    interrupts_restore(flags);
+    EXPECT(!read && off);
+    return NULL;
+}
+
+static uint32_t raised;
+static bool active_in_handler;
+
+static void count_raised(void)
+{
+    raised++;
+    active_in_handler = irq_active() && !interrupts_enabled();
+}
+
+SELFTEST(x86_software_line, "x86: INT reaches the handler of the software line, and it only")
+{
+    uint64_t before = irq_info(IRQ_SOFTWARE).count;
+
+    raised = 0;
+    irq_register(IRQ_SOFTWARE, count_raised, "selftest");
+    for (uint32_t i = 0; i < 3; i++)
+        irq_raise_software();
+    irq_unregister(IRQ_SOFTWARE);
+    EXPECT(raised == 3 && active_in_handler);
+    EXPECT(irq_info(IRQ_SOFTWARE).count == before + 3);
+    EXPECT(!irq_active() && interrupts_enabled());
     return NULL;
 }
 

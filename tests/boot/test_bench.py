@@ -1,9 +1,84 @@
 """The command `bench`, and the CPU time of threads."""
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
 import images
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+import kernel as bench  # noqa: E402
+
+QUICK = pytest.mark.quick
+ICOUNT = ["-icount", "shift=3,sleep=off"]
+OPERATIONS = [f"{what} {size}" for size in (32, 256, 1024, 16384) for what in ("kmalloc", "kfree")] + [
+    "frame alloc", "frame free", "map page", "unmap page", "map 64 pages", "unmap 64 pages",
+    "page fault", "interrupt", "interrupt entry", "interrupt exit", "yield to a thread",
+    "mutex lock+unlock", "spinlock lock+unlock"]
+
+
+# ---- The command -------------------------------------------------------------------------------
+
+def meminfo(machine):
+    return {key: int(value) for key, value in
+            (re.match(r"(\w+): +(\d+)", line).groups() for line in machine.command("meminfo"))}
+
+
+def taken(figures):
+    """What a command that gives everything back leaves as it was: the heap may keep free pages."""
+    return ([figures[key] for key in ("MemTotal", "PageTables", "HeapUsed", "HeapBlocks")]
+            + [figures["MemFree"] + figures["HeapTotal"], figures["HeapAllocs"] - figures["HeapFrees"]])
+
+
+@QUICK
+def test_bench_measures_everything_and_keeps_nothing(boot):
+    machine = boot()
+    before, threads = meminfo(machine), len(machine.command("threads"))
+    counted = bench.ticks(machine.command("bench"))
+    assert list(counted) == OPERATIONS
+    assert all(0 < least <= median < 100_000_000 for least, median in counted.values())
+    assert taken(meminfo(machine)) == taken(before)
+    assert len(machine.command("threads")) == threads
+    assert not re.search("bench", "".join(machine.command("irq")))
+
+
+@QUICK
+def test_counts_are_the_same_in_every_run():
+    """A switch takes at most 100 instructions, a lock and its release at most 21."""
+    counted = bench.figures(images.BUILD)
+    assert counted == bench.figures(images.BUILD)
+    assert list(counted) == OPERATIONS
+    assert counted["yield to a thread"] <= 100
+    assert counted["spinlock lock+unlock"] <= 21
+    parts = counted["interrupt entry"] + counted["interrupt exit"]
+    assert parts == pytest.approx(counted["interrupt"], abs=8)
+
+
+@QUICK
+def test_bench_without_a_tsc(boot):
+    machine = boot(cpu="486")
+    for words in ("", " stretches"):
+        assert machine.one_line("bench" + words) == "error: this CPU has no TSC to measure with"
+
+
+@QUICK
+def test_bench_with_too_little_memory(boot):
+    machine = boot(images.make_image("console=serial"), memory="4M")
+    machine.command("bench")
+    before = taken(meminfo(machine))
+    machine.command("bench")
+    assert taken(meminfo(machine)) == before
+
+
+@QUICK
+def test_bench_refuses_other_words(machine):
+    for wrong in ("x", "stretches x", "32"):
+        assert machine.one_line(f"bench {wrong}") == "usage: bench [stretches]"
+    assert machine.one_line("bench stretches").startswith("error: this kernel does not record them")
+
+
+# ---- CPU time ----------------------------------------------------------------------------------
 
 
 def cpu_times(machine):
@@ -16,13 +91,13 @@ def uptime(machine):
     return float(re.match(r"up 0:00:(\d\d\.\d\d)$", machine.one_line("uptime"))[1])
 
 
-@pytest.mark.quick
+@QUICK
 @pytest.mark.parametrize("cpu, word", [(None, ""), ("486", ""), ("486", "pit=off"),
                                        ("pentium", "pit=off")])
 def test_cpu_times_add_up_to_the_time_that_passed(boot, cpu, word):
     """With and without a TSC. Under -icount time is exact."""
     machine = boot(images.make_image(f"console=serial {word}"), cpu=cpu,
-                   extra=["-icount", "shift=3,sleep=off"])
+                   extra=ICOUNT)
     before, start = cpu_times(machine), uptime(machine)
     assert machine.command("sleep 3") == []
     after, end = cpu_times(machine), uptime(machine)
