@@ -48,13 +48,15 @@ SESSIONS = {
     "pci": ["pci"],
     "usb": ["usb"],
     "diag": ["diag"],
+    "bench": ["bench"],
 }
 # A machine without an i8042, whose keyboard is behind a hub.
 USB_ONLY = {"machine": "q35,i8042=off", "extra": [
     "-device", "qemu-xhci,id=usb", "-device", "usb-hub,bus=usb.0,port=1",
     "-device", "usb-kbd,bus=usb.0,port=1.2"]}
 # Sessions that do not take place on the usual machine.
-MACHINES = {"usb": USB_ONLY, "diag": {**USB_ONLY, "firmware": "uefi", "cpu": "core2duo"}}
+MACHINES = {"usb": USB_ONLY, "diag": {**USB_ONLY, "firmware": "uefi", "cpu": "core2duo"},
+            "bench": {"extra": ["-icount", "shift=3,sleep=off"]}}
 QR_CODE = re.compile("[\u2580-\u259f\u2800-\u28ff]")     # its lines are left out
 PANICS = {"null-write": "crash null-write", "divide": "crash divide",
           "stack-overflow": "crash stack-overflow"}
