@@ -48,7 +48,10 @@ void sched_add(struct thread *thread)
 static void charge(struct thread *thread)
 {
     uint64_t now = timer_stamp();
-    thread->cpu_time += now - stretch_start;
+    uint64_t span = now - stretch_start;
+
+    if ((int64_t)span >= 0) /* an emulator's or a firmware's TSC may step back */
+        thread->cpu_time += span;
     stretch_start = now;
 }
 
