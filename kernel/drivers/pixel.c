@@ -123,8 +123,12 @@ static uint8_t *place(const struct surface *s, uint32_t x, uint32_t y)
     return s->memory + (size_t)y * s->pitch + (size_t)x * s->bytes;
 }
 
-/* Stores `count` pixels of one colour and returns the place behind them. */
-static uint8_t *put(uint8_t *at, uint32_t bytes, uint32_t colour, uint32_t count)
+/*
+ * Stores `count` pixels of one colour and returns the place behind them. Inline, so that a size
+ * that is a constant is not asked for at each pixel.
+ */
+static inline __attribute__((always_inline)) uint8_t *put(uint8_t *at, uint32_t bytes,
+                                                          uint32_t colour, uint32_t count)
 {
     for (; count > 0; count--, at += bytes) {
         switch (bytes) {
@@ -142,10 +146,23 @@ static uint8_t *put(uint8_t *at, uint32_t bytes, uint32_t colour, uint32_t count
     return at;
 }
 
+/* Puts a row of a glyph together, each of its pixels `scale` wide. */
+static inline __attribute__((always_inline)) void put_row(uint8_t *at, uint32_t bytes,
+                                                          const uint8_t *row, uint32_t width,
+                                                          uint32_t scale, const uint32_t colours[2])
+{
+    for (uint32_t i = 0, bits = 0; i < width; i++, bits <<= 1) {
+        if (i % 8 == 0)
+            bits = *row++;
+        at = put(at, bytes, colours[bits >> 7 & 1], scale);
+    }
+}
+
 void pixel_draw_glyph(const struct surface *surface, uint32_t x, uint32_t y,
                       const struct glyph *glyph, uint32_t scale, uint32_t ink, uint32_t paper)
 {
     uint32_t line[PIXEL_GLYPH_WIDTH_MAX * PIXEL_SCALE_MAX];
+    const uint32_t colours[2] = { paper, ink };
     const uint8_t *row = glyph->rows;
 
     ASSERT(glyph->width <= PIXEL_GLYPH_WIDTH_MAX && scale <= PIXEL_SCALE_MAX);
@@ -154,11 +171,10 @@ void pixel_draw_glyph(const struct surface *surface, uint32_t x, uint32_t y,
     size_t length = (size_t)glyph->width * scale * surface->bytes;
 
     for (uint32_t i = 0; i < glyph->height; i++, row += glyph->row_bytes) {
-        uint8_t *at = (uint8_t *)line;
-        for (uint32_t j = 0; j < glyph->width; j++) {
-            bool set = row[j / 8] & 0x80u >> j % 8;
-            at = put(at, surface->bytes, set ? ink : paper, scale);
-        }
+        if (surface->bytes == 4 && scale == 1)
+            put_row((uint8_t *)line, 4, row, glyph->width, 1, colours);
+        else
+            put_row((uint8_t *)line, surface->bytes, row, glyph->width, scale, colours);
         for (uint32_t k = 0; k < scale; k++, to += surface->pitch)
             memcpy(to, line, length);
     }
