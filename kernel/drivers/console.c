@@ -93,20 +93,23 @@ static void append(const char *bytes, size_t length)
         write_to_devices(bytes, length);
         return;
     }
-    for (size_t i = 0; i < length; i++) {
-        if (head - tail == RING_SIZE) {
-            dropped += (uint32_t)(length - i);
-            return;
-        }
-        ring[head++ % RING_SIZE] = bytes[i];
+    uint32_t room = RING_SIZE - (head - tail);
+    if (length > room) {
+        dropped += (uint32_t)(length - room);
+        length = room;
     }
+    for (uint32_t i = 0; i < length; i++)
+        ring[(head + i) % RING_SIZE] = bytes[i];
+    head += (uint32_t)length;
 }
 
 static size_t take_chunk(char *chunk)
 {
-    size_t length = 0;
-    while (length < CHUNK && tail != head)
-        chunk[length++] = ring[tail++ % RING_SIZE];
+    uint32_t length = head - tail < CHUNK ? head - tail : CHUNK;
+
+    for (uint32_t i = 0; i < length; i++)
+        chunk[i] = ring[(tail + i) % RING_SIZE];
+    tail += length;
     return length;
 }
 
