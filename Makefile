@@ -312,8 +312,8 @@ BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 # Replays a trace on the kernel's heap: docs/testing.md.
 .PHONY: heap-replay
 heap-replay: $H/heap-replay
-$H/heap-replay: tests/bench/heap_replay.c tests/bench/trace.c tests/host/heap_model.c \
-		$(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
+$H/heap-replay: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
+		tests/host/heap_model.c $(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@echo "  HOSTCC  $@"
 	@$(HOSTCC) $(BENCH_FLAGS) $(filter %.c,$^) -o $@
@@ -322,19 +322,10 @@ $H/heap-replay: tests/bench/heap_replay.c tests/bench/trace.c tests/host/heap_mo
 bench: $(B)/bench/memory
 	@$(PYTHON) tests/bench/run.py $<
 
-# The kernel's own optimisation and no sanitizers: what is counted is what the kernel runs.
-BENCH_SOURCES := tests/bench/memory.c tests/host/frames_model.c kernel/heap.c kernel/multiboot2.c \
-	$(addprefix kernel/mem/,frames.c memmap.c page_table.c paging.c)
-$B/bench/memory: $(BENCH_SOURCES) $(shell find include kernel tests/host -name '*.h') Makefile
+$B/bench/memory: tests/bench/memory.c tests/bench/system.c $(HEAP_SOURCES) kernel/multiboot2.c \
+		$(addprefix kernel/mem/,frames.c memmap.c paging.c) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
-	@$(HOSTCC) -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie $(WARNINGS) $(INCLUDES) -Itests/host $(BENCH_SOURCES) -o $@
-
-# The kernel's own figures, and those of a kernel that records the longest stretches with interrupts off.
-.PHONY: bench-kernel
-bench: bench-kernel
-bench-kernel: iso
-	+@$(MAKE) --no-print-directory B=$B/stretches STRETCHES=1 iso
-	@$(PYTHON) tests/bench/kernel.py $B
+	@$(HOSTCC) $(BENCH_FLAGS) $(filter %.c,$^) -o $@
 
 # The pictures and listings in docs/ come from the running kernel.
 .PHONY: figures

@@ -1,124 +1,41 @@
 /*
  * Replays a trace on the kernel's heap, for an instruction counter and for comparisons.
  *
- *   heap-replay [--model | --null] [--no-small] [--placements] TRACE
+ *   heap-replay [--model | --malloc | --null] [--no-small] [--first N]
+ *               [--placements | --samples N | --time] TRACE
  *
  * prints the number of operations, the highest sum of live requests and the footprint: what the
  * heap took of its window at most, and all index and metadata bytes outside of it. What is to be
  * counted happens inside replay(). With --null the same loop calls functions that do nothing:
  * subtracted from the first count, that leaves the heap alone.
  *
+ * --malloc replays on malloc and free instead, whichever LD_PRELOAD makes them; --first ends after
+ * that many operations. --samples prints about N lines instead, each with the operations so far,
+ * the bytes that live and those that are held for them; --time adds how long replay() took.
+ *
  * The sources are the kernel's own. Nothing depends on time or place, so a count comes out the
  * same again.
  */
-#define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
+#define _GNU_SOURCE /* MAP_ANONYMOUS and the like */
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <heap.h>
-#include <heap_system.h>
 #include <panic.h>
 #include "mem/layout.h"
 #include "../host/heap_model.h"
+#include "system.h"
 #include "trace.h"
-
-_Noreturn void panic(const char *format, ...)
-{
-    va_list arguments;
-
-    fflush(stdout);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(EXIT_FAILURE);
-}
-
-/* ---- The system around the heap ---- */
-
-/*
- * The windows are closed at first and opened from the start of each in long steps, ahead of the
- * heap, and never closed again: what mapping costs is the system's affair and not to be measured
- * here. That the heap touches nothing but what it has mapped is seen in tests/host/test_heap.c.
- */
-static struct window {
-    vaddr_t start, end, open;
-} windows[] = {
-    { HEAP_BASE, HEAP_BASE + HEAP_MAX, HEAP_BASE },
-    { HEAP_INDEX_BASE, HEAP_INDEX_END, HEAP_INDEX_BASE },
-};
-
-#define OPENED_AHEAD (64u * PAGE_SIZE)
-
-static void reserve_windows(void)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
-        void *start = (void *)windows[i].start;
-        size_t size = windows[i].end - windows[i].start;
-        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-
-        if (mmap(start, size, PROT_NONE, flags, -1, 0) != start)
-            panic("heap-replay: no room for the heap's window at %p", start);
-    }
-}
-
-static struct window *window_of(vaddr_t page)
-{
-    size_t i = 0;
-    while (i < ARRAY_SIZE(windows) && (page < windows[i].start || page >= windows[i].end))
-        i++;
-    if (i == ARRAY_SIZE(windows))
-        panic("heap-replay: the heap maps %p, outside of its windows", (void *)page);
-    return &windows[i];
-}
-
-bool heap_system_map(vaddr_t page)
-{
-    struct window *window = window_of(page);
-
-    if (page >= window->open) {
-        vaddr_t open = page + OPENED_AHEAD < window->end ? page + OPENED_AHEAD : window->end;
-        if (mprotect((void *)window->open, open - window->open, PROT_READ | PROT_WRITE) != 0)
-            return false;
-        window->open = open;
-    }
-    return true;
-}
-
-void heap_system_unmap(vaddr_t page UNUSED)
-{
-}
-
-uint32_t heap_system_lock(void)
-{
-    return 0;
-}
-
-void heap_system_unlock(uint32_t state UNUSED)
-{
-}
-
-void heap_system_grow_lock(void)
-{
-}
-
-bool heap_system_try_grow_lock(void)
-{
-    return true;
-}
-
-void heap_system_grow_unlock(void)
-{
-}
 
 /* ---- What can be replayed on ---- */
 
 struct options {
-    bool null, model, no_small, placements;
+    bool null, model, malloc, no_small, placements, time;
+    unsigned long first, samples;
     const char *path;
 };
 
@@ -126,12 +43,13 @@ struct allocator {
     void (*start)(const struct options *options);
     void *(*alloc)(size_t size); /* NULL when that cannot be had */
     void (*free)(void *ptr);
-    size_t (*footprint)(void); /* bytes, the highest so far */
+    size_t (*held)(void);      /* bytes at present, with whatever is needed to manage them */
+    size_t (*footprint)(void); /* bytes, the highest so far; NULL: only sampling would tell */
 };
 
 static void heap_start(const struct options *options)
 {
-    reserve_windows();
+    system_reserve_windows();
     heap_init(HEAP_BASE, HEAP_MAX);
     heap_use_small(!options->no_small);
 }
@@ -140,6 +58,12 @@ static size_t heap_footprint(void)
 {
     struct heap_stats stats = heap_get_stats();
     return stats.extent + stats.index;
+}
+
+static size_t heap_held(void)
+{
+    struct heap_stats stats = heap_get_stats();
+    return stats.total + stats.index;
 }
 
 static struct heap_model model;
@@ -165,10 +89,64 @@ static void model_free(void *ptr)
     heap_model_free(&model, (vaddr_t)ptr);
 }
 
+static size_t model_held(void)
+{
+    return heap_model_top(&model) - HEAP_BASE;
+}
+
 /* The model has no index and no metadata but the heads. */
 static size_t model_footprint(void)
 {
     return model_extent;
+}
+
+/*
+ * Allocators of user programs each count their memory in a way of their own. What the system sees
+ * is the same for all: pages that have been written to, less those that were so at the start.
+ */
+static size_t written_pages(void)
+{
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    char line[128];
+    unsigned long kib = 0;
+
+    if (file == NULL)
+        panic("heap-replay: no /proc/self/smaps_rollup here");
+    setvbuf(file, NULL, _IONBF, 0); /* a buffer would come from the malloc that is measured */
+    while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "Anonymous: %lu", &kib) != 1)
+        ;
+    fclose(file);
+    return kib * KIB;
+}
+
+static size_t written_at_start;
+
+/* As <sys/prctl.h> has it, which includes headers that are not there for 32-bit programs. */
+#define PR_SET_THP_DISABLE 41
+int prctl(int option, ...);
+
+static void malloc_start(const struct options *options UNUSED)
+{
+    /* Huge pages would count memory that nobody asked for. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    written_at_start = written_pages();
+}
+
+static size_t malloc_held(void)
+{
+    return written_pages() - written_at_start;
+}
+
+/* With --samples: who asks for memory writes to all of it. */
+static void *malloc_written(size_t size)
+{
+    char *ptr = malloc(size);
+
+    for (size_t i = 0; ptr != NULL && i < size; i += PAGE_SIZE)
+        ((volatile char *)ptr)[i] = 1;
+    if (ptr != NULL)
+        ((volatile char *)ptr)[size - 1] = 1;
+    return ptr;
 }
 
 static void null_start(const struct options *options UNUSED)
@@ -189,11 +167,25 @@ static size_t null_footprint(void)
     return 0;
 }
 
-static const struct allocator the_heap = { heap_start, kmalloc, kfree, heap_footprint };
-static const struct allocator the_model = { model_start, model_alloc, model_free, model_footprint };
-static const struct allocator nothing = { null_start, null_alloc, null_free, null_footprint };
+static const struct allocator the_heap = { heap_start, kmalloc, kfree, heap_held, heap_footprint };
+static const struct allocator the_model = { model_start, model_alloc, model_free, model_held,
+                                            model_footprint };
+static const struct allocator system_malloc = { malloc_start, malloc, free, malloc_held, NULL };
+static const struct allocator nothing = { null_start, null_alloc, null_free, null_footprint,
+                                          null_footprint };
 
 /* ---- Replaying ---- */
+
+/* Zeroes, their pages there already, and not from the malloc that may be measured. */
+static void *new_table(size_t count, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    void *table = mmap(NULL, count * size + 1, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+    if (table == MAP_FAILED)
+        panic("heap-replay: no memory for a table of %zu", count);
+    return table;
+}
 
 /* With --placements: the calls of `placed`, told of line by line. */
 static const struct allocator *placed;
@@ -233,70 +225,149 @@ __attribute__((noipa)) size_t replay(const struct trace *trace, const struct all
     return trace->count;
 }
 
+/* Replays from operation `from` on, `count` operations, all of which must succeed. */
+static void replay_part(const struct trace *trace, size_t from, size_t count,
+                        const struct allocator *allocator, void **slots)
+{
+    struct trace part = *trace;
+
+    part.operations += from;
+    part.count = count;
+    size_t done = replay(&part, allocator, slots);
+    if (done < count)
+        panic("heap-replay: operation %zu: no %u bytes can be had", from + done,
+              part.operations[done].size);
+}
+
+static void replay_sampled(const struct trace *trace, size_t samples,
+                           const struct allocator *allocator, void **slots)
+{
+    size_t *sizes = new_table(trace->slots, sizeof(sizes[0]));
+    size_t step = trace->count / samples + 1, live = 0;
+
+    for (size_t from = 0; from < trace->count; from += step) {
+        size_t count = trace->count - from < step ? trace->count - from : step;
+
+        replay_part(trace, from, count, allocator, slots);
+        for (size_t i = from; i < from + count; i++) {
+            struct trace_operation op = trace->operations[i];
+            live += op.size - sizes[op.slot];
+            sizes[op.slot] = op.size;
+        }
+        printf("%zu %zu %zu\n", from + count, live, allocator->held());
+    }
+}
+
+static void replay_whole(const struct trace *trace, const struct options *options,
+                         const struct allocator *allocator, void **slots)
+{
+    struct timespec start, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    replay_part(trace, 0, trace->count, allocator, slots);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    if (options->placements)
+        return;
+    printf("ops %zu\npeak_live %zu\n", trace->count, trace->peak_live);
+    if (allocator->footprint != NULL)
+        printf("footprint %zu\n", allocator->footprint());
+    if (options->time)
+        printf("ns %lld\n",
+               (end.tv_sec - start.tv_sec) * 1000000000ll + end.tv_nsec - start.tv_nsec);
+}
+
 static void run(const struct trace *trace, const struct options *options)
 {
-    const struct allocator *allocator = options->null    ? &nothing
-                                        : options->model ? &the_model
-                                                         : &the_heap;
+    const struct allocator *allocator = options->null     ? &nothing
+                                        : options->model  ? &the_model
+                                        : options->malloc ? &system_malloc
+                                                          : &the_heap;
     struct allocator calls = *allocator;
-    void **slots = calloc(trace->slots + 1, sizeof(slots[0]));
+    void **slots = new_table(trace->slots, sizeof(slots[0]));
 
-    if (slots == NULL)
-        panic("heap-replay: no memory for the slots of %s", options->path);
     if (options->placements) {
         placed = allocator;
         calls.alloc = placed_alloc;
         calls.free = placed_free;
+    } else if (options->malloc && options->samples > 0) {
+        calls.alloc = malloc_written;
     }
     calls.start(options);
-
-    size_t done = replay(trace, &calls, slots);
-    if (done < trace->count)
-        panic("heap-replay: operation %zu of %s: no %u bytes can be had", done, options->path,
-              trace->operations[done].size);
-    if (!options->placements)
-        printf("ops %zu\npeak_live %zu\nfootprint %zu\n", done, trace->peak_live,
-               calls.footprint());
+    if (options->samples > 0)
+        replay_sampled(trace, options->samples, &calls, slots);
+    else
+        replay_whole(trace, options, &calls, slots);
 }
 
 /* ---- The command line ---- */
 
 _Noreturn static void usage(void)
 {
-    fputs("usage: heap-replay [--model | --null] [--no-small] [--placements] TRACE\n", stderr);
+    fputs("usage: heap-replay [--model | --malloc | --null] [--no-small] [--first N]\n"
+          "                   [--placements | --samples N | --time] TRACE\n",
+          stderr);
     exit(2);
 }
 
-static void parse_word(struct options *options, const char *word)
+/* The number behind an option; no word behind it is a usage error. */
+static unsigned long number(const char *word)
 {
-    if (strcmp(word, "--null") == 0) {
-        options->null = true;
-    } else if (strcmp(word, "--model") == 0) {
-        options->model = true;
-    } else if (strcmp(word, "--no-small") == 0) {
-        options->no_small = true;
-    } else if (strcmp(word, "--placements") == 0) {
-        options->placements = true;
-    } else if (strcmp(word, "--guarded") == 0) {
+    char *end;
+    unsigned long value = word != NULL ? strtoul(word, &end, 10) : 0;
+
+    if (value == 0 || *end != '\0')
+        usage();
+    return value;
+}
+
+/* Takes one word, and a number behind it if it wants one. Returns how many words that were. */
+static int parse(struct options *options, char **words)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+        unsigned long *value;
+    } known[] = {
+        { "--null", &options->null, NULL },
+        { "--model", &options->model, NULL },
+        { "--malloc", &options->malloc, NULL },
+        { "--no-small", &options->no_small, NULL },
+        { "--placements", &options->placements, NULL },
+        { "--time", &options->time, NULL },
+        { "--first", NULL, &options->first },
+        { "--samples", NULL, &options->samples },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(words[0], known[i].name) != 0)
+            continue;
+        if (known[i].flag != NULL)
+            *known[i].flag = true;
+        else
+            *known[i].value = number(words[1]);
+        return known[i].flag != NULL ? 1 : 2;
+    }
+    if (strcmp(words[0], "--guarded") == 0) {
         fputs("heap-replay: this kernel has no guards to measure with\n", stderr);
         exit(2);
-    } else if (word[0] == '-' || options->path != NULL) {
-        usage();
-    } else {
-        options->path = word;
     }
+    if (words[0][0] == '-' || options->path != NULL)
+        usage();
+    options->path = words[0];
+    return 1;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = { 0 };
+    struct options options = { .first = SIZE_MAX };
     struct trace trace;
 
-    for (int i = 1; i < argc; i++)
-        parse_word(&options, argv[i]);
-    if (options.path == NULL || (options.null && options.model))
+    for (int i = 1; i < argc;)
+        i += parse(&options, argv + i);
+    if (options.path == NULL || options.null + options.model + options.malloc > 1 ||
+        options.placements + options.time + (options.samples > 0) > 1)
         usage();
-    trace_read(&trace, options.path);
+    trace_read(&trace, options.path, options.first);
     run(&trace, &options);
     return EXIT_SUCCESS;
 }

@@ -8,20 +8,15 @@
  * functions that do nothing: subtracted from the first count, it leaves the cores alone.
  *
  * The sources are the kernel's own. The system around them is the thinnest that can hold them:
- * the heap's window is closed memory of which pages are opened, physical memory is an array, locks
- * and the TLB do nothing. Nothing depends on time or place, so a count comes out the same again.
+ * system.c for the heap, here an array as physical memory; locks and the TLB do nothing. Nothing
+ * depends on time or place, so a count comes out the same again.
  */
-#define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
-
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <error.h>
 #include <heap.h>
-#include <heap_system.h>
 #include <mem/frames.h>
 #include <mem/memmap.h>
 #include <mem/mmu.h>
@@ -31,19 +26,9 @@
 #include <panic.h>
 #include "frames_model.h"
 #include "mem/layout.h"
+#include "system.h"
 
 #define OPERATIONS 2000u
-
-_Noreturn void panic(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(EXIT_FAILURE);
-}
 
 /* 0 <= result < limit, the same sequence in every run; a step costs the same for any limit. */
 static uint32_t random_below(uint32_t limit)
@@ -52,52 +37,6 @@ static uint32_t random_below(uint32_t limit)
 
     state = state * 1664525u + 1013904223u;
     return (uint32_t)((uint64_t)state * limit >> 32);
-}
-
-/* ---- The system around the heap: its windows, closed but for what it has mapped ---- */
-
-/* The heap's window and that of its index. */
-static void reserve_windows(void)
-{
-    void *base = (void *)HEAP_BASE;
-    size_t size = HEAP_INDEX_END - HEAP_BASE;
-
-    if (mmap(base, size, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != base)
-        panic("no room for the heap's windows at %p", base);
-}
-
-bool heap_system_map(vaddr_t page)
-{
-    return mprotect((void *)page, PAGE_SIZE, PROT_READ | PROT_WRITE) == 0;
-}
-
-void heap_system_unmap(vaddr_t page)
-{
-    int error = mprotect((void *)page, PAGE_SIZE, PROT_NONE);
-    ASSERT(error == 0);
-}
-
-uint32_t heap_system_lock(void)
-{
-    return 0;
-}
-
-void heap_system_unlock(uint32_t state UNUSED)
-{
-}
-
-void heap_system_grow_lock(void)
-{
-}
-
-bool heap_system_try_grow_lock(void)
-{
-    return true;
-}
-
-void heap_system_grow_unlock(void)
-{
 }
 
 /* ---- The system around paging: a host address, 32 bits as well, serves as a physical one ---- */
@@ -335,7 +274,7 @@ static void make_holes(unsigned count, size_t (*size)(void))
 {
     static void *holes[LIVE_MAX];
 
-    reserve_windows();
+    system_reserve_windows();
     heap_init(HEAP_BASE, HEAP_MAX);
     for (unsigned i = 0; i < count; i++) {
         holes[i] = kmalloc(size());

@@ -26,8 +26,9 @@ struct trace {
 /*
  * Reads a trace and checks every operation, so that a replay has nothing to check: slots are in
  * range, a free finds a full slot and an allocation an empty one. A name that ends in .xz is read
- * through xz(1). A file that is anything else ends the program with one line and status 1.
+ * through xz(1). A file that is anything else ends the program with one line and status 1. No more
+ * than the first `limit` operations are kept.
  */
-void trace_read(struct trace *trace, const char *path);
+void trace_read(struct trace *trace, const char *path, size_t limit);
 
 #endif
