@@ -306,6 +306,7 @@ $B/npm/installed: Makefile
 # Counted and timed code has the kernel's own optimisation and no sanitizers. Symbols are bound
 # before the start, so that no lookup is counted.
 BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES)
+BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
 HEAP_SOURCES := kernel/heap.c $(wildcard kernel/mem/small.c)
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 
@@ -316,7 +317,16 @@ $H/heap-replay: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
 		tests/host/heap_model.c $(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@echo "  HOSTCC  $@"
-	@$(HOSTCC) $(BENCH_FLAGS) $(filter %.c,$^) -o $@
+	@$(BENCH_CC) $(filter %.c,$^) -o $@
+
+# Every instruction of the heap counts itself first: its worst operations, one by one.
+$H/%.counted.S: %.c $(BENCH_HEADERS) Makefile
+	@mkdir -p $(@D)
+	@$(BENCH_CC) -g0 -S $< -o - | sed 's/^\t[a-z].*/\tpushfl; incl instructions; popfl\n&/' > $@
+$H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) \
+		$(HEAP_SOURCES:%.c=$H/%.counted.S) $(BENCH_HEADERS) Makefile
+	@echo "  HOSTCC  $@"
+	@$(BENCH_CC) $(filter %.c %.S,$^) -o $@
 
 .PHONY: bench
 bench: $(B)/bench/memory
@@ -325,7 +335,7 @@ bench: $(B)/bench/memory
 $B/bench/memory: tests/bench/memory.c tests/bench/system.c $(HEAP_SOURCES) kernel/multiboot2.c \
 		$(addprefix kernel/mem/,frames.c memmap.c paging.c) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
-	@$(HOSTCC) $(BENCH_FLAGS) $(filter %.c,$^) -o $@
+	@$(BENCH_CC) $(filter %.c,$^) -o $@
 
 # The pictures and listings in docs/ come from the running kernel.
 .PHONY: figures

@@ -37,6 +37,8 @@ static struct window {
     { HEAP_INDEX_BASE, HEAP_INDEX_END, HEAP_INDEX_BASE },
 };
 
+uint32_t system_page_calls;
+
 #define OPENED_AHEAD (64u * PAGE_SIZE)
 
 void system_reserve_windows(void)
@@ -65,6 +67,7 @@ bool heap_system_map(vaddr_t page)
 {
     struct window *window = window_of(page);
 
+    system_page_calls++;
     if (page >= window->open) {
         vaddr_t open = page + OPENED_AHEAD < window->end ? page + OPENED_AHEAD : window->end;
         if (mprotect((void *)window->open, open - window->open, PROT_READ | PROT_WRITE) != 0)
@@ -76,6 +79,7 @@ bool heap_system_map(vaddr_t page)
 
 void heap_system_unmap(vaddr_t page UNUSED)
 {
+    system_page_calls++;
 }
 
 uint32_t heap_system_lock(void)
