@@ -10,7 +10,7 @@ PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmoc
 	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso \
 	mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
 	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux zbar-tools \
-	bochs bochs-x bochsbios vgabios xvfb xdotool
+	bochs bochs-x bochsbios vgabios xvfb xdotool libjemalloc2:i386 libmimalloc2.0:i386 gnuplot-nox
 # npm comes with other packages of node than Debian's too.
 PACKAGES += $(if $(shell command -v npm),,nodejs npm)
 NPM_PACKAGES := v86@0.5.462
@@ -285,9 +285,9 @@ $H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
 host-tests: $(HOST_TESTS)
 
 # Both end with a line "N passed, N failed".
-test: iso host-tests
+test: iso host-tests heap-replay
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
-test-all: iso host-tests $B/npm/installed
+test-all: iso host-tests heap-replay $B/npm/installed
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(HOST_TESTS)
 
 # Screen and keyboard on every machine: prints the table of docs/hardware.md.
@@ -307,7 +307,7 @@ $B/npm/installed: Makefile
 # before the start, so that no lookup is counted.
 BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES)
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
-HEAP_SOURCES := kernel/heap.c $(wildcard kernel/mem/small.c)
+HEAP_SOURCES := kernel/heap.c $(wildcard $(addprefix kernel/mem/,first_fit.c max_tree.c small.c))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 
 # Replays a trace on the kernel's heap: docs/testing.md.
@@ -328,9 +328,28 @@ $H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) \
 	@echo "  HOSTCC  $@"
 	@$(BENCH_CC) $(filter %.c %.S,$^) -o $@
 
+# Traces: the given ones if they are there; else such as they are, made and recorded here.
+TRACES ?= $(if $(wildcard ../shared/traces/*.tr*),../shared/traces,$B/traces)
+MADE_TRACES := segments $(if $(filter $B/traces,$(TRACES)),lifo mix comb python gcc)
+MAKE_TRACE  := $(PYTHON) tests/bench/make_trace.py
+RECORDED_python = $(PYTHON) -m ast tests/boot/matrix.py
+RECORDED_gcc    = $(HOSTCC) -O2 $(INCLUDES) -c kernel/usb/xhci.c -o /dev/null
+
+$B/traces/record.so: tests/bench/record.c
+	@mkdir -p $(@D)
+	@$(HOSTCC) -O2 -fPIC -shared $(WARNINGS) $< -o $@
+$(addprefix $B/traces/,lifo.tr mix.tr comb.tr segments.tr): $B/traces/%.tr: tests/bench/make_trace.py
+	@mkdir -p $(@D)
+	@echo "  TRACE   $@"
+	@$(MAKE_TRACE) $@ $*
+$(addprefix $B/traces/,python.tr gcc.tr): $B/traces/%.tr: $B/traces/record.so tests/bench/make_trace.py
+	@echo "  TRACE   $@"
+	@$(MAKE_TRACE) $@ record $< $(RECORDED_$*)
+
 .PHONY: bench
-bench: $(B)/bench/memory
-	@$(PYTHON) tests/bench/run.py $<
+bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr)
+	@$(PYTHON) tests/bench/run.py $(if $(WRITE),--write) $(if $(OPERATIONS),--first $(OPERATIONS)) $B \
+		$(TRACES) $(filter-out $(TRACES),$B/traces)
 
 $B/bench/memory: tests/bench/memory.c tests/bench/system.c $(HEAP_SOURCES) kernel/multiboot2.c \
 		$(addprefix kernel/mem/,frames.c memmap.c paging.c) $(BENCH_HEADERS) Makefile

@@ -3,8 +3,8 @@
 
 usage: run.py [--quick] HOST_TEST...
 
-First the host tests, each a cmocka program, two at a time; then the boot tests by pytest. With
---quick only those boot tests that are marked so. A program that crashes counts as one failure.
+First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, and those
+of heap-replay. With --quick only those of pytest's tests that are marked so. A program that crashes counts as one failure.
 """
 import os
 import re
@@ -44,7 +44,8 @@ def run_host_tests(programs):
 
 def run_boot_tests(quick):
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "load",
-               os.path.join(HERE, "boot")]
+               "-c", os.path.join(HERE, "boot", "pytest.ini"),
+               os.path.join(HERE, "bench"), os.path.join(HERE, "boot")]
     if quick:
         command += ["-m", "quick"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as pytest:

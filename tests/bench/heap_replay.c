@@ -243,7 +243,7 @@ static void replay_sampled(const struct trace *trace, size_t samples,
                            const struct allocator *allocator, void **slots)
 {
     size_t *sizes = new_table(trace->slots, sizeof(sizes[0]));
-    size_t step = trace->count / samples + 1, live = 0;
+    size_t step = (trace->count + samples - 1) / samples, live = 0;
 
     for (size_t from = 0; from < trace->count; from += step) {
         size_t count = trace->count - from < step ? trace->count - from : step;

@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Counts the instructions of the memory manager's operations and prints them as tables.
+"""Measures the memory manager and prints tables; says at the end what has become slower.
 
-usage: run.py PROGRAM
+usage: run.py [--write] [--first N] BUILD TRACES...
 
-PROGRAM is built from memory.c beside this file, which says what each operation does. It runs under
-callgrind twice for each figure: with the code that is measured, and with functions that do nothing
-in its place. The difference over the number of operations is the figure. It is the same on a fast
-machine and on a slow one.
+BUILD is the folder of what is built. The tables of single operations are counted with its
+bench/memory, whose source beside this file says what each does. It runs under callgrind twice for
+each figure: with the code that is measured, and with functions that do nothing in its place. The
+difference over the number of operations is the figure. It is the same on a fast machine and on a
+slow one. The heap's tables, in replay.py, come from traces in the folders TRACES.
+
+Instruction counts are compared with baseline.txt beside this file; --write renews it. --first
+replays no more than that many operations of each trace, for a quick look.
 """
+import argparse
 import os
-import re
-import subprocess
 import sys
 
-CALLGRIND = ["valgrind", "--tool=callgrind", "--toggle-collect=measured",
-             "--callgrind-out-file=/dev/null"]
+import replay
+from counting import Baseline, BenchError, count
 
 ABOUT = """\
 Counted: instructions that one operation executes, in the kernel's own sources built as 32-bit
@@ -62,55 +65,42 @@ TABLES = [
 ]
 
 
-class BenchError(Exception):
-    """A count that could not be taken."""
-
-
-def count(program, operation, size, *options):
-    """Returns the instructions inside measured() and the number of operations performed there."""
-    command = [*CALLGRIND, program, operation, str(size), *options]
-    # Symbols are bound before the start, so that no lookup is counted.
-    environment = {**os.environ, "LD_BIND_NOW": "1"}
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True,
-                              errors="replace", timeout=120, check=False)
-    except FileNotFoundError:
-        raise BenchError("valgrind is not installed: `make deps` installs it") from None
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"no end after 120 s: {' '.join(command)}") from None
-
-    collected = re.search(r"Collected : (\d+)", done.stderr)
-    operations = re.search(r"^ops (\d+)$", done.stdout, re.MULTILINE)
-    if done.returncode != 0 or not collected or not operations or int(collected[1]) == 0:
-        raise BenchError(f"no count from: {' '.join(command)}\n"
-                         f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
-    return int(collected[1]), int(operations[1])
-
-
 def instructions(program, operation, size):
-    whole, operations = count(program, operation, size)
-    harness, _ = count(program, operation, size, "--null")
+    command = [program, operation, str(size)]
+    whole, operations = count("measured", command)
+    harness, _ = count("measured", [*command, "--null"])
     return (whole - harness) / operations
 
 
-def print_table(program, title, operation, column, lines):
+def print_table(program, baseline, title, operation, column, lines):
     print(f"\n{title}\n  {column:<18}{'instructions':>12}{'ratio':>9}")
     first = None
     for size, label, *other in lines:
         figure = instructions(program, other[0] if other else operation, size)
         first = first or figure
+        baseline.add(f"{operation} {size}", figure)
         print(f"  {label:<18}{figure:>12.1f}{figure / first:>9.2f}", flush=True)
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("usage: run.py PROGRAM")
-    print(ABOUT)
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--first", type=int)
+    parser.add_argument("build")
+    parser.add_argument("traces", nargs="+")
+    options = parser.parse_args()
+    baseline = Baseline(os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.txt"))
+
     try:
+        print(ABOUT)
         for table in TABLES:
-            print_table(sys.argv[1], *table)
+            print_table(f"{options.build}/bench/memory", baseline, *table)
+        replay.measure(options.build, options.traces, baseline, options.first)
     except BenchError as error:
         sys.exit(f"bench: {error}")
+    print("", *baseline.compare(), sep="\n")
+    if options.write:
+        baseline.write()
 
 
 if __name__ == "__main__":
