@@ -307,7 +307,7 @@ $B/npm/installed: Makefile
 # before the start, so that no lookup is counted.
 BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES)
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
-HEAP_SOURCES := kernel/heap.c $(wildcard $(addprefix kernel/mem/,first_fit.c max_tree.c small.c))
+HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 
 # Replays a trace on the kernel's heap: docs/testing.md.
@@ -331,7 +331,8 @@ $H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) \
 # Traces: the given ones if they are there; else such as they are, made and recorded here.
 TRACES ?= $(if $(wildcard ../shared/traces/*.tr*),../shared/traces,$B/traces)
 MADE_TRACES := segments $(if $(filter $B/traces,$(TRACES)),lifo mix comb python gcc)
-MAKE_TRACE  := $(PYTHON) tests/bench/make_trace.py
+BENCH_TRACES := $(TRACES) $(filter-out $(TRACES),$B/traces)
+MAKE_TRACE   := $(PYTHON) tests/bench/make_trace.py
 RECORDED_python = $(PYTHON) -m ast tests/boot/matrix.py
 RECORDED_gcc    = $(HOSTCC) -O2 $(INCLUDES) -c kernel/usb/xhci.c -o /dev/null
 
@@ -349,7 +350,12 @@ $(addprefix $B/traces/,python.tr gcc.tr): $B/traces/%.tr: $B/traces/record.so te
 .PHONY: bench
 bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr)
 	@$(PYTHON) tests/bench/run.py $(if $(WRITE),--write) $(if $(OPERATIONS),--first $(OPERATIONS)) $B \
-		$(TRACES) $(filter-out $(TRACES),$B/traces)
+		$(BENCH_TRACES)
+
+# How much memory is held while a trace is replayed, in pictures.
+.PHONY: bench-figures
+bench-figures: $H/heap-replay $(MADE_TRACES:%=$B/traces/%.tr)
+	@$(PYTHON) tests/bench/figures.py $B docs/images $(BENCH_TRACES)
 
 $B/bench/memory: tests/bench/memory.c tests/bench/system.c $(HEAP_SOURCES) kernel/multiboot2.c \
 		$(addprefix kernel/mem/,frames.c memmap.c paging.c) $(BENCH_HEADERS) Makefile
@@ -384,7 +390,8 @@ help:
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
-	@echo "make bench        the performance tables"
+	@echo "make bench        the performance tables; TRACES=FOLDER takes other traces, WRITE=1 renews"
+	@echo "                  the figures that it compares with; make bench-figures: pictures in docs/"
 	@echo "make heap-replay  builds $H/heap-replay: a trace replayed on the heap"
 	@echo "make deps         installs the Debian packages that all of this needs (as root)"
 	@echo "make figures      renews the screenshot and listings in docs/"
