@@ -49,8 +49,7 @@ struct allocator {
 
 static void heap_start(const struct options *options)
 {
-    system_reserve_windows();
-    heap_init(HEAP_BASE, HEAP_MAX);
+    system_heap_init();
     heap_use_small(!options->no_small);
 }
 

@@ -92,8 +92,7 @@ int main(int argc, char **argv)
     void **slots = calloc(trace.slots + 1, sizeof(slots[0]));
     if (slots == NULL)
         panic("heap-worst: no memory for %zu slots", trace.slots);
-    system_reserve_windows();
-    heap_init(HEAP_BASE, HEAP_MAX);
+    system_heap_init();
     heap_use_small(!no_small);
     measure(&trace, slots);
 

@@ -274,8 +274,7 @@ static void make_holes(unsigned count, size_t (*size)(void))
 {
     static void *holes[LIVE_MAX];
 
-    system_reserve_windows();
-    heap_init(HEAP_BASE, HEAP_MAX);
+    system_heap_init();
     for (unsigned i = 0; i < count; i++) {
         holes[i] = kmalloc(size());
         live[i] = kmalloc(size());

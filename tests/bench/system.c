@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <heap.h>
 #include <heap_system.h>
 #include <panic.h>
 #include "mem/layout.h"
@@ -41,7 +42,7 @@ uint32_t system_page_calls;
 
 #define OPENED_AHEAD (64u * PAGE_SIZE)
 
-void system_reserve_windows(void)
+static void reserve_windows(void)
 {
     for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
         void *start = (void *)windows[i].start;
@@ -80,6 +81,12 @@ bool heap_system_map(vaddr_t page)
 void heap_system_unmap(vaddr_t page UNUSED)
 {
     system_page_calls++;
+}
+
+void system_heap_init(void)
+{
+    reserve_windows();
+    heap_init(HEAP_BASE, HEAP_MAX);
 }
 
 uint32_t heap_system_lock(void)

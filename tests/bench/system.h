@@ -7,8 +7,11 @@
 
 #include <types.h>
 
-/* Takes the addresses of the heap's window and of its index; panics when they are not free. */
-void system_reserve_windows(void);
+/*
+ * Sets the heap up, empty, on the kernel's own addresses; panics when they are not free. Once in a
+ * program.
+ */
+void system_heap_init(void);
 
 /* How often the heap has asked for a page, or given one back. */
 extern uint32_t system_page_calls;
