@@ -111,7 +111,7 @@ def print_head(title, names):
 
 
 def print_row(trace, figures, form="9.1f"):
-    cells = [f" {figure:{form}}{figure / figures[0] if figures[0] else 0:7.2f}"
+    cells = [f"{figure:{form}}{figure / figures[0] if figures[0] else 0:8.2f}"
              for figure in figures]
     print(f"  {trace:<16}" + "".join(cells), flush=True)
 

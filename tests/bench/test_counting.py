@@ -1,0 +1,45 @@
+"""The figures that `make bench` compares with: what has grown is said, and nothing fails."""
+import pytest
+
+from counting import Baseline
+
+pytestmark = pytest.mark.quick
+
+
+def compared(path, **figures):
+    baseline = Baseline(path)
+    for name, figure in figures.items():
+        baseline.add(name.replace("_", " "), figure)
+    return baseline, baseline.compare()
+
+
+@pytest.fixture(name="path")
+def write_baseline(tmp_path):
+    path = tmp_path / "baseline.txt"
+    baseline, _ = compared(path, heap_python=100, heap_gcc=50, idle=0)
+    baseline.write()
+    return path
+
+
+def test_growth_is_printed(path):
+    _, lines = compared(path, heap_python=103.2, heap_gcc=50)
+    assert lines[0] == "SLOWER heap python 100.0 103.2 +3.2%"
+    assert lines[1].startswith("1 figures are more than 3% above the baseline, 0 as much below, 1 as")
+
+
+def test_little_growth_is_not(path):
+    _, lines = compared(path, heap_python=102.9, heap_gcc=40, another=7)
+    assert lines == ["0 figures are more than 3% above the baseline, 1 as much below, "
+                     "1 as they were; 1 have none"]
+
+
+def test_from_nothing(path):
+    _, lines = compared(path, idle=0)
+    assert lines[0].startswith("0 figures")
+    _, lines = compared(path, idle=1)
+    assert lines[0].startswith("SLOWER idle")
+
+
+def test_without_a_file(tmp_path):
+    _, lines = compared(tmp_path / "none.txt", heap_python=1)
+    assert lines[-1].endswith("1 have none")
