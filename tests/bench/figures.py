@@ -4,7 +4,7 @@
 usage: figures.py BUILD OUT TRACES...
 
 One picture for each trace in the folders TRACES, OUT/footprint-NAME.png, by gnuplot. What the peers
-hold is counted as in replay.py; of the heap it is the mapped pages, and its index and tables.
+hold is counted as in replay.py; of the heap it is the mapped pages, its index among them.
 """
 import subprocess
 import sys
@@ -16,8 +16,7 @@ from counting import BenchError
 SAMPLES = 400
 COLOURS = {"heap": "#c02020", "no small": "#e09030", "glibc": "#3060c0", "jemalloc": "#308040",
            "mimalloc": "#8050b0"}
-# lifo fits into a few pages, where a peer's own start is most of what it holds.
-SMALL_PEAK = 1 << 20
+SMALL_PEAK = 1 << 20    # below, a picture counts in KiB
 
 SCRIPT = """\
 set terminal pngcairo size 860,380 font "Sans,10" linewidth 1.3
@@ -30,6 +29,7 @@ set border 3
 set tics nomirror
 set key outside right center
 set yrange [0:*]
+set autoscale xfix
 plot {curves}
 """
 
