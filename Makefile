@@ -285,9 +285,9 @@ $H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
 host-tests: $(HOST_TESTS)
 
 # Both end with a line "N passed, N failed".
-test: iso host-tests heap-replay
+test: iso host-tests heap-replay $H/heap-worst
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
-test-all: iso host-tests heap-replay $B/npm/installed
+test-all: iso host-tests heap-replay $H/heap-worst $B/npm/installed
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(HOST_TESTS)
 
 # Screen and keyboard on every machine: prints the table of docs/hardware.md.
@@ -322,7 +322,8 @@ $H/heap-replay: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
 # Every instruction of the heap counts itself first: its worst operations, one by one.
 $H/%.counted.S: %.c $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
-	@$(BENCH_CC) -g0 -S $< -o - | sed 's/^\t[a-z].*/\tpushfl; incl instructions; popfl\n&/' > $@
+	@$(BENCH_CC) -g0 -S $< -o $(@:.S=.s)
+	@sed 's/^\t[a-z].*/\tpushfl; incl instructions; popfl\n&/' $(@:.S=.s) > $@
 $H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) \
 		$(HEAP_SOURCES:%.c=$H/%.counted.S) $(BENCH_HEADERS) Makefile
 	@echo "  HOSTCC  $@"
@@ -357,8 +358,8 @@ bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.
 bench-figures: $H/heap-replay $(MADE_TRACES:%=$B/traces/%.tr)
 	@$(PYTHON) tests/bench/figures.py $B docs/images $(BENCH_TRACES)
 
-$B/bench/memory: tests/bench/memory.c tests/bench/system.c $(HEAP_SOURCES) kernel/multiboot2.c \
-		$(addprefix kernel/mem/,frames.c memmap.c paging.c) $(BENCH_HEADERS) Makefile
+$B/bench/memory: tests/bench/memory.c tests/bench/system.c \
+		$(filter kernel/heap.c kernel/multiboot2.c kernel/mem/%,$(PURE)) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@$(BENCH_CC) $(filter %.c,$^) -o $@
 

@@ -157,3 +157,17 @@ def test_malloc_is_replayed_too(tmp_path):
     for line in replay("--malloc", "--samples", 10, path).stdout.splitlines():
         _, live, held = map(int, line.split())
         assert held >= live * 0.9
+
+
+def test_worst_operations(trace):
+    """Every operation is counted, and named where it is the worst of its kind."""
+    path = trace(packed([(0, 2000), (1, 2000), (2, 2000), (0, 0), (1, 0), (2, 0)], slots=3))
+    done = subprocess.run([f"{BUILD}/host/heap-worst", path], capture_output=True, text=True,
+                          check=True, timeout=60)
+    found = {words[0]: words for words in map(str.split, done.stdout.splitlines())}
+    assert list(found) == ["alloc", "free", "with_pages"]
+    assert sum(int(words[-1]) for words in found.values()) == 6
+    for name, most, _, operation, _, size, _, mean, _, count in found.values():
+        assert int(count) == 0 or 10 < float(mean) <= int(most) < 5000
+        assert int(operation) in (range(3, 6) if name == "free" else range(3)) or not int(count)
+        assert size in ("0", "2000")
