@@ -305,7 +305,7 @@ $B/npm/installed: Makefile
 
 # Counted and timed code has the kernel's own optimisation and no sanitizers. Symbols are bound
 # before the start, so that no lookup is counted.
-BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES)
+BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
 HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
@@ -358,7 +358,7 @@ bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.
 bench-figures: $H/heap-replay $(MADE_TRACES:%=$B/traces/%.tr)
 	@$(PYTHON) tests/bench/figures.py $B docs/images $(BENCH_TRACES)
 
-$B/bench/memory: tests/bench/memory.c tests/bench/system.c \
+$B/bench/memory: tests/bench/memory.c tests/bench/system.c $(wildcard tests/host/frames_model.c) \
 		$(filter kernel/heap.c kernel/multiboot2.c kernel/mem/%,$(PURE)) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@$(BENCH_CC) $(filter %.c,$^) -o $@

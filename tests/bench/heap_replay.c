@@ -27,7 +27,7 @@
 #include <heap.h>
 #include <panic.h>
 #include "mem/layout.h"
-#include "../host/heap_model.h"
+#include "heap_model.h"
 #include "system.h"
 #include "trace.h"
 
