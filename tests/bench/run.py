@@ -65,20 +65,23 @@ TABLES = [
 ]
 
 
+counted = {}    # what instructions() has returned, by operation and size
+
+
 def instructions(program, operation, size):
     command = [program, operation, str(size)]
     whole, operations = count("measured", command)
     harness, _ = count("measured", [*command, "--null"])
-    return (whole - harness) / operations
+    counted[f"{operation} {size}"] = figure = (whole - harness) / operations
+    return figure
 
 
-def print_table(program, baseline, title, operation, column, lines):
+def print_table(program, title, operation, column, lines):
     print(f"\n{title}\n  {column:<18}{'instructions':>12}{'ratio':>9}")
     first = None
     for size, label, *other in lines:
         figure = instructions(program, other[0] if other else operation, size)
         first = first or figure
-        baseline.add(f"{operation} {size}", figure)
         print(f"  {label:<18}{figure:>12.1f}{figure / first:>9.2f}", flush=True)
 
 
@@ -94,7 +97,9 @@ def main():
     try:
         print(ABOUT)
         for table in TABLES:
-            print_table(f"{options.build}/bench/memory", baseline, *table)
+            print_table(f"{options.build}/bench/memory", *table)
+        for name, figure in counted.items():
+            baseline.add(name, figure)
         replay.measure(options.build, options.traces, baseline, options.first)
     except BenchError as error:
         sys.exit(f"bench: {error}")
