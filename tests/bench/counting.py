@@ -12,7 +12,8 @@ class BenchError(Exception):
 
 def run(command, preload=None, timeout=600):
     """What a command prints; `preload`: a library whose malloc is to be its own."""
-    environment = {**os.environ, **({"LD_PRELOAD": preload} if preload else {})}
+    # Symbols are bound before the start, so that no lookup is counted.
+    environment = {**os.environ, "LD_BIND_NOW": "1", **({"LD_PRELOAD": preload} if preload else {})}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True,
                               errors="replace", timeout=timeout, check=False)
