@@ -50,6 +50,11 @@ def test_figures(trace):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_slots_may_stay_unused(trace):
+    """As in the beginning of a longer trace."""
+    assert replay(trace(packed(SMALL, slots=100000))).stdout.startswith("ops 5\n")
+
+
 def test_null_takes_nothing(trace):
     done = replay("--null", trace(packed(SMALL)))
     assert done.stdout == "ops 5\npeak_live 1100\nfootprint 0\n"

@@ -12,7 +12,7 @@
 #include "trace.h"
 
 #define MAGIC     0x54524143u
-#define MAX_SLOTS (1u << 26) /* the table of slots must fit beside the heap's window */
+#define MAX_SLOTS (1u << 24) /* the table of slots must fit beside the heap's window */
 
 struct header {
     uint32_t magic, operations, slots, peak_live;
@@ -63,7 +63,7 @@ static void read_file(struct trace *trace, FILE *file, const char *path)
         refuse(path, "too short for a trace's header");
     if (header.magic != MAGIC)
         refuse(path, "not a trace: the magic is wrong");
-    if (header.slots > MAX_SLOTS || header.slots > header.operations)
+    if (header.slots > MAX_SLOTS)
         refuse(path, "the header has more slots than can be");
 
     trace->count = header.operations;
