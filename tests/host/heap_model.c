@@ -1,7 +1,7 @@
 /*
- * The heap's model, as naive as can be: an allocation goes through the list from its start. Only what
- * would make long traces take minutes is spared: a block is found by halving, and merged with its
- * neighbours alone.
+ * The heap's model, as naive as can be: an allocation goes through the list from its start. Only
+ * what would make long traces take minutes is spared: a block is found by halving, and merged with
+ * its neighbours alone.
  */
 #include <assert.h>
 #include <stdlib.h>
