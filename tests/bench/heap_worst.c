@@ -5,6 +5,8 @@
  *
  * A counter from outside sees sums only. So the heap is built here from assembly in which every
  * instruction counts itself first (the Makefile's rule for *.counted.S), and nothing else counts.
+ * That is callgrind's count but for what pads the start of a loop, one or two instructions of an
+ * operation, and the repetitions of a string instruction, which is one here.
  * The window's pages are the system's affair: its functions are not counted, and operations in
  * which pages came or went are listed apart, because the heap's own loop over them is as long as
  * they are many.
