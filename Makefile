@@ -119,7 +119,8 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
 	$(addprefix kernel/,cmdline.c heap.c multiboot2.c) \
-	$(addprefix kernel/mem/,frames.c memmap.c page_table.c paging.c window.c) \
+	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c page_table.c \
+		paging.c small.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \
@@ -259,7 +260,7 @@ debug: $(RUN_ISO)
 # ---- Tests -----------------------------------------------------------------------------------
 
 H := $B/host
-HOST_FLAGS := -m32 -std=gnu17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+HOST_FLAGS := -Itests/host/include -m32 -std=gnu17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer $(WARNINGS) $(INCLUDES)
 
 HOST_TESTS := $(patsubst tests/host/%.c,$H/%,$(sort $(wildcard tests/host/test_*.c)))
@@ -305,7 +306,8 @@ $B/npm/installed: Makefile
 
 # Counted and timed code has the kernel's own optimisation and no sanitizers. Symbols are bound
 # before the start, so that no lookup is counted.
-BENCH_FLAGS := -m32 -std=gnu17 -g -O2 -march=i686 -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
+BENCH_FLAGS := -Itests/bench/include -m32 -std=gnu17 -g -O2 -march=i686 -fno-strict-aliasing -fno-pie \
+	-no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
 HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
@@ -349,7 +351,7 @@ $(addprefix $B/traces/,python.tr gcc.tr): $B/traces/%.tr: $B/traces/record.so te
 	@$(MAKE_TRACE) $@ record $< $(RECORDED_$*)
 
 .PHONY: bench
-bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr)
+bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr) bench-images
 	@$(PYTHON) tests/bench/run.py $(if $(WRITE),--write) $(if $(OPERATIONS),--first $(OPERATIONS)) $B \
 		$(BENCH_TRACES)
 
@@ -362,6 +364,13 @@ $B/bench/memory: tests/bench/memory.c tests/bench/system.c $(wildcard tests/host
 		$(filter kernel/heap.c kernel/multiboot2.c kernel/mem/%,$(PURE)) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@$(BENCH_CC) $(filter %.c,$^) -o $@
+
+# The kernel's own figures, and those of a kernel that records the longest stretches with interrupts off.
+.PHONY: bench-kernel bench-images
+bench-images: iso
+	+@$(MAKE) --no-print-directory B=$B/stretches STRETCHES=1 iso
+bench-kernel: bench-images
+	@$(PYTHON) tests/bench/kernel.py $B
 
 # The pictures and listings in docs/ come from the running kernel.
 .PHONY: figures

@@ -13,6 +13,7 @@ struct cmdline {
     bool selftest;    /* selftest: run the in-kernel tests and leave */
     bool serial_only; /* console=serial: leave the screen alone */
     bool pit_off;     /* pit=off: take the PIT as standing still */
+    bool small_off;   /* small=off: the heap serves all requests by first fit */
     char keymap[8];   /* keymap=us or keymap=de; "us" if there is none */
 };
 

@@ -13,11 +13,21 @@
 #include <types.h>
 
 /*
- * Sets the heap up, empty, on the window [base, base + size) and maps its first pages.
- * base: a multiple of the page size; size: a multiple of it, at least HEAP_FIRST_PAGES pages.
+ * Sets the heap up, empty, on the window [base, base + size) and maps its first pages. The window
+ * [index, index + heap_index_size(size)) is for what the heap must remember of it.
+ * base, index: multiples of the page size; size: a multiple of it, at least HEAP_FIRST_PAGES pages.
  * Panics when the first pages cannot be had.
  */
-void heap_init(vaddr_t base, size_t size);
+void heap_init(vaddr_t base, size_t size, vaddr_t index);
+
+/* Bytes of address space for the index of a window of `size` bytes. */
+size_t heap_index_size(size_t size);
+
+/*
+ * Whether small requests are served from chunks (mem/small.h); after heap_init() they are. What is
+ * allocated stays valid.
+ */
+void heap_use_small(bool use);
 
 #define HEAP_FIRST_PAGES 4u /* mapped by heap_init() and never given back */
 
@@ -49,15 +59,18 @@ void kfree(void *ptr);
 /* Bytes that may be used at `ptr`: at least what was asked for. */
 size_t kmalloc_usable_size(const void *ptr);
 
-/* Whether `ptr` is the payload of a live block. Any address is allowed; walks the blocks. */
+/* Whether `ptr` is what kmalloc() returned and is live. Any address is allowed. */
 bool heap_is_live(const void *ptr);
 
 struct heap_stats {
-    size_t total;        /* bytes mapped */
-    size_t used;         /* bytes in live blocks, heads included */
+    size_t mapped;       /* bytes of the window that are mapped, from its start */
+    size_t total;        /* that and the index's pages, in bytes */
+    size_t used;         /* bytes in live blocks, heads included, and live objects of chunks */
     size_t peak;         /* the highest `used` so far */
     size_t largest_free; /* the largest free block or the mapped wilderness, in bytes */
-    size_t blocks;       /* live */
+    size_t blocks;       /* live, objects of chunks one by one */
+    size_t extent;       /* bytes from the window's base to the highest that a block ever reached */
+    size_t index;        /* bytes of index and tables, beside the window, for this extent */
     uint64_t allocs;     /* since heap_init() */
     uint64_t frees;
 };
@@ -86,13 +99,18 @@ bool heap_next_block(vaddr_t payload, struct heap_block *block);
 /* What heap_validate() found. */
 enum heap_fault {
     HEAP_SOUND,
-    HEAP_BAD_SIZE,       /* a block's size is below 16, no multiple of 8 or beyond the top */
-    HEAP_BAD_LIST,       /* the free list is not exactly the free blocks in address order */
+    HEAP_BAD_TOP,        /* the wilderness begins outside the mapped pages */
+    HEAP_BAD_SIZE,       /* a head makes no sense: size, flags, or no head at all */
+    HEAP_BAD_END,        /* a free block's last word is not its size */
+    HEAP_BAD_FLAG,       /* a block is wrong about whether the one in front is free */
     HEAP_UNMERGED,       /* two free blocks touch */
     HEAP_FREE_BELOW_TOP, /* a free block touches the wilderness */
-    HEAP_USED_COUNT,     /* bytes in live blocks differ from the figure */
-    HEAP_BLOCK_COUNT,    /* live blocks differ from the figure, or from allocs - frees */
-    HEAP_BAD_TOP,        /* the wilderness begins outside the mapped pages */
+    HEAP_BAD_LIST,       /* a segment's list is not exactly its free blocks in address order */
+    HEAP_BAD_TREE,       /* the tree does not hold the largest of each list */
+    HEAP_BAD_CHUNK,      /* a chunk's idle objects, counts or list are wrong */
+    HEAP_BAD_TABLE,      /* the table of chunks is wrong about one */
+    HEAP_USED_COUNT,     /* bytes in live blocks and objects differ from the figure */
+    HEAP_BLOCK_COUNT,    /* live blocks and objects differ from allocs - frees */
 };
 
 /* Walks everything and recounts all figures. */

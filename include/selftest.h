@@ -36,9 +36,12 @@ uint32_t selftest_run(void);
 _Noreturn void selftest_run_and_leave(void);
 
 /*
- * The heap's own test under load, for the command heap_test and as one of the tests. NULL when all
- * held. Several threads may run it at a time.
+ * The heap's own test under load, for the command heap_test and as one of the tests. Its threads do
+ * `operations` together, at most HEAP_TEST_MAX, however long that takes; for 0, what a second
+ * allows. NULL when all held. Several threads may run it at a time.
  */
-const char *heap_test_run(void);
+const char *heap_test_run(uint32_t operations);
+
+#define HEAP_TEST_MAX 1000000000u
 
 #endif

@@ -46,6 +46,8 @@ static bool apply_word(const struct word *word, struct cmdline *out)
         out->serial_only = true;
     else if (word_is(word, "pit=off"))
         out->pit_off = true;
+    else if (word_is(word, "small=off"))
+        out->small_off = true;
     else if (word_is(word, "keymap=us"))
         strcopy(out->keymap, "us", sizeof(out->keymap));
     else if (word_is(word, "keymap=de"))

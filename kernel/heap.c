@@ -1,251 +1,92 @@
 /*
- * The kernel heap: an address-ordered first-fit free list.
+ * The kernel heap: kmalloc and kfree.
  *
- *   base        head                head                 top                mapped
- *    |  4 bytes | size+USED payload | size next  (free)  | wilderness ...    | not mapped ... |
- *
- * A block is a 4-byte head and its payload; payloads lie at multiples of 8. Blocks follow each
- * other without a gap from base + 4 to `top`. Free blocks form a singly linked list in address
- * order whose link is the first word of the payload.
+ * Two layers place the bytes, mem/small.h for small requests in front of mem/first_fit.h for all
+ * others; here are what they must not know: the lock, pages, figures, and what a pointer is worth.
  *
  * Invariants:
- * - no two free blocks touch, and none touches the wilderness, which begins where the last used
- *   block ends;
- * - pages [base, mapped) are mapped, and top <= mapped;
- * - mapping a page moves no block: where a block goes depends on the requests alone.
+ * - where a block goes depends on the requests alone: mapping a page moves nothing, and what the
+ *   pages mapped now cannot serve waits for more pages before it goes anywhere else;
+ * - the index (mem/heap_index.h) is mapped for all of [base, mapped).
  *
- * Locking: the spinlock guards the structure. Pages are mapped and unmapped outside of it, by the
- * one thread that holds the grow mutex; only that thread changes `mapped`.
+ * Locking: the spinlock guards both layers and the figures, and is held for a bounded number of
+ * steps. Pages are mapped and unmapped outside of it, by the one thread that holds the grow mutex;
+ * only that thread changes `mapped`.
  */
 #include <heap.h>
+#include "mem/first_fit.h"
+#include "mem/heap_index.h"
+#include "mem/heap_walk.h"
+#include "mem/layout.h"
+#include "mem/small.h"
+#include <heap_lock.h>
 #include <heap_system.h>
 #include <lib/bits.h>
 #include <lib/string.h>
 #include <panic.h>
-#include "mem/layout.h"
-
-#define ALIGN      8u
-#define HEAD       4u
-#define MIN_BLOCK  16u
-#define USED       1u
 
 /* Pages unused at the top beyond the first are given back, the others kept for what comes next. */
 #define TRIM_ABOVE (16u * PAGE_SIZE)
 #define TRIM_TO    (8u * PAGE_SIZE)
 
-struct block {
-    uint32_t head;      /* size | USED */
-    struct block *next; /* free blocks only; in a used block the payload begins here */
-};
-
 static struct {
-    vaddr_t base, end;  /* the window */
-    vaddr_t mapped;     /* end of the mapped pages; changed under both locks */
-    vaddr_t top;        /* where the wilderness's first block would have its head */
-    struct block *free; /* address order */
-    size_t used, peak, blocks;
+    size_t largest; /* no request above this can be served */
+    size_t peak;    /* of first_fit.used */
     uint64_t allocs, frees;
+    vaddr_t trim_below; /* a top below this leaves more pages unused than are kept */
 } heap;
 
-/* ---- Blocks ---- */
-
-static vaddr_t at(const struct block *block)
+/* The block that serves a request of 1 to `largest` bytes. */
+static inline uint32_t block_size(size_t request)
 {
-    return (vaddr_t)block;
-}
+    uint32_t size = round_up(request + HEAP_HEAD, HEAP_ALIGN);
 
-static size_t size_of(const struct block *block)
-{
-    return block->head & ~(ALIGN - 1);
-}
-
-static bool is_used(const struct block *block)
-{
-    return block->head & USED;
-}
-
-static vaddr_t end_of(const struct block *block)
-{
-    return at(block) + size_of(block);
-}
-
-static vaddr_t payload_of(const struct block *block)
-{
-    return at(block) + HEAD;
-}
-
-static struct block *first_block(void)
-{
-    return (struct block *)(heap.base + HEAD);
-}
-
-/* The block that serves a request: 0 when no window could hold it. */
-static size_t block_size(size_t request)
-{
-    if (request == 0 || request > heap.end - heap.base)
-        return 0;
-
-    size_t size = round_up(request + HEAD, ALIGN);
     return size < MIN_BLOCK ? MIN_BLOCK : size;
 }
 
-/* ---- The free list ---- */
-
-/* The last free block that begins below `address`, or NULL. */
-static struct block *free_before(vaddr_t address)
+static inline void note_peak(void)
 {
-    struct block *before = NULL;
-    for (struct block *block = heap.free; block != NULL && at(block) < address; block = block->next)
-        before = block;
-    return before;
-}
-
-/* Enters [start, start + size) as free: merged with what is free around it, or into the top. */
-static void release(vaddr_t start, size_t size)
-{
-    struct block **link = &heap.free;
-    while (*link != NULL && end_of(*link) < start)
-        link = &(*link)->next;
-
-    struct block *next = *link;
-    if (next != NULL && end_of(next) == start) {
-        start = at(next);
-        size += size_of(next);
-        next = next->next;
-    }
-    if (next != NULL && start + size == at(next)) {
-        size += size_of(next);
-        next = next->next;
-    }
-    if (start + size == heap.top) {
-        heap.top = start;
-        *link = NULL;
-        return;
-    }
-
-    struct block *block = (struct block *)start;
-    block->head = (uint32_t)size;
-    block->next = next;
-    *link = block;
-}
-
-/* ---- Taking ---- */
-
-static void count_alloc(const struct block *block)
-{
-    heap.used += size_of(block);
-    heap.peak = heap.used > heap.peak ? heap.used : heap.peak;
-    heap.blocks++;
-    heap.allocs++;
-}
-
-/*
- * The first place for a head at or above `start` such that its payload is aligned and the gap in
- * front can be a free block or is none.
- */
-static vaddr_t place_aligned(vaddr_t start, size_t align)
-{
-    vaddr_t head = round_up(start + HEAD, align) - HEAD;
-    while (head != start && head - start < MIN_BLOCK)
-        head += align;
-    return head;
-}
-
-/* Cuts a used block of `size` bytes at `head` out of a free one; the rests become free again. */
-static struct block *take_free(struct block **link, vaddr_t head, size_t size)
-{
-    struct block *free = *link;
-    vaddr_t end = end_of(free);
-    struct block *rest = free->next;
-
-    if (end - (head + size) >= MIN_BLOCK) {
-        struct block *tail = (struct block *)(head + size);
-        tail->head = (uint32_t)(end - (head + size));
-        tail->next = rest;
-        rest = tail;
-    } else {
-        size = end - head;
-    }
-
-    if (head != at(free)) {
-        free->head = (uint32_t)(head - at(free));
-        free->next = rest;
-    } else {
-        *link = rest;
-    }
-
-    struct block *block = (struct block *)head;
-    block->head = (uint32_t)size | USED;
-    return block;
-}
-
-/* Takes a block of `size` bytes at `head` from the wilderness, which must be mapped that far. */
-static struct block *take_top(vaddr_t head, size_t size)
-{
-    struct block *block = (struct block *)head;
-    vaddr_t gap = heap.top;
-
-    block->head = (uint32_t)size | USED;
-    heap.top = head + size;
-    if (gap != head)
-        release(gap, head - gap);
-    return block;
-}
-
-/*
- * Finds a place for a block of `size` bytes. `align` above ALIGN asks for a free block with room
- * for any alignment, as the specification counts it. Returns NULL, with *need the address up to
- * which the wilderness would have to be mapped, when no page that is mapped now can serve.
- */
-static struct block *try_take(size_t size, size_t align, vaddr_t *need)
-{
-    size_t room = align > ALIGN ? size + align + ALIGN : size;
-
-    for (struct block **link = &heap.free; *link != NULL; link = &(*link)->next) {
-        if (size_of(*link) >= room)
-            return take_free(link, place_aligned(at(*link), align), size);
-    }
-
-    vaddr_t head = place_aligned(heap.top, align);
-    *need = head + size;
-    return *need <= heap.mapped ? take_top(head, size) : NULL;
+    if (first_fit.used > heap.peak)
+        heap.peak = first_fit.used;
 }
 
 /* ---- Pages ---- */
 
+static vaddr_t lowest_mapped_end(void)
+{
+    return first_fit.base + HEAP_FIRST_PAGES * PAGE_SIZE;
+}
+
+/* Moves the end of the mapped pages. */
+static void set_mapped(vaddr_t end)
+{
+    first_fit_map(end);
+    heap.trim_below =
+        end > lowest_mapped_end() && end - first_fit.base > TRIM_ABOVE ? end - TRIM_ABOVE : 0;
+}
+
 /* Maps pages until `mapped` reaches `need`, all or none. The caller holds the grow mutex. */
 static bool map_up_to(vaddr_t need)
 {
-    vaddr_t first = heap.mapped;
-    vaddr_t page = first;
+    vaddr_t first = first_fit.mapped;
 
-    if (need > heap.end)
+    if (need > first_fit.end)
         return false;
-    while (page < need && heap_system_map(page))
-        page += PAGE_SIZE;
-    if (page < need) {
-        while (page > first) {
-            page -= PAGE_SIZE;
-            heap_system_unmap(page);
-        }
+
+    vaddr_t end = round_up(need, PAGE_SIZE);
+    if (end <= first)
+        return true;
+    if (!heap_index_grow(end - first_fit.base))
+        return false;
+    if (!heap_system_map(first, (end - first) / PAGE_SIZE)) {
+        heap_index_shrink(first - first_fit.base);
         return false;
     }
 
-    uint32_t state = heap_system_lock();
-    heap.mapped = page;
-    heap_system_unlock(state);
+    uint32_t state = heap_lock();
+    set_mapped(end);
+    heap_unlock(state);
     return true;
-}
-
-static vaddr_t lowest_mapped_end(void)
-{
-    return heap.base + HEAP_FIRST_PAGES * PAGE_SIZE;
-}
-
-/* Whether enough pages lie unused at the top to be worth giving back. */
-static bool has_surplus(void)
-{
-    return heap.mapped > lowest_mapped_end() && heap.mapped - heap.top > TRIM_ABOVE;
 }
 
 /*
@@ -257,80 +98,185 @@ static void trim(void)
     if (!heap_system_try_grow_lock())
         return;
 
-    uint32_t state = heap_system_lock();
-    vaddr_t page = heap.mapped;
-    vaddr_t keep = round_up(heap.top + TRIM_TO, PAGE_SIZE);
+    uint32_t state = heap_lock();
+    vaddr_t end = first_fit.mapped;
+    vaddr_t keep = round_up(first_fit.top + TRIM_TO, PAGE_SIZE);
     if (keep < lowest_mapped_end())
         keep = lowest_mapped_end();
-    if (keep < page)
-        heap.mapped = keep; /* from here on nobody uses them */
-    heap_system_unlock(state);
+    if (keep < end)
+        set_mapped(keep); /* from here on nobody uses what is above */
+    heap_unlock(state);
 
-    while (page > keep) {
-        page -= PAGE_SIZE;
-        heap_system_unmap(page);
+    if (keep < end) {
+        heap_system_unmap(keep, (end - keep) / PAGE_SIZE);
+        heap_index_shrink(keep - first_fit.base);
     }
     heap_system_grow_unlock();
 }
 
-/* ---- The public functions ---- */
-
-void heap_init(vaddr_t base, size_t size)
+void heap_init(vaddr_t base, size_t size, vaddr_t index)
 {
     ASSERT(is_aligned(base, PAGE_SIZE) && is_aligned(size, PAGE_SIZE) &&
            size >= HEAP_FIRST_PAGES * PAGE_SIZE);
 
+    struct heap_index arrays = heap_index_init(index, size);
     memset(&heap, 0, sizeof(heap));
-    heap.base = base;
-    heap.end = base + size;
-    heap.mapped = base;
-    heap.top = base + HEAD;
+    heap.largest = size;
+    first_fit_init(base, base + size, arrays.nodes, arrays.first);
+    small_init(arrays.chunks);
     if (!map_up_to(lowest_mapped_end()))
         panic("too little memory: no frames for the heap's first pages");
 }
 
-static void *allocate(size_t size, size_t align)
+size_t heap_index_size(size_t size)
+{
+    return heap_index_window(size);
+}
+
+void heap_use_small(bool use)
+{
+    uint32_t state = heap_lock();
+    small_use(use);
+    heap_unlock(state);
+}
+
+/* ---- Allocating ---- */
+
+struct request {
+    size_t size; /* bytes asked for, 1 to heap.largest */
+    size_t align;
+    bool no_chunk; /* there was no memory for one */
+};
+
+/* What a request lacks: pages up to `need`, for a chunk or for itself. */
+struct lack {
+    vaddr_t need;
+    bool chunk;
+};
+
+static void *take_block(const struct request *request, struct lack *lack)
+{
+    uint32_t size = block_size(request->size);
+    struct block *block = request->align > HEAP_ALIGN ? first_fit_take_aligned(size, request->align)
+                                                      : first_fit_take(size);
+
+    if (block != NULL)
+        return block_payload(block);
+    *lack = (struct lack){ first_fit_need(size, request->align), false };
+    return NULL;
+}
+
+/* Serves a request from the pages that are mapped, or says what they lack. */
+static void *try_allocate(const struct request *request, struct lack *lack)
+{
+    uint32_t class = small_class_of(request->size);
+
+    if (request->align > HEAP_ALIGN || !small_serves(request->size) || request->no_chunk)
+        return take_block(request, lack);
+    if (small.partial[class] == NULL && small_may_grow(class)) {
+        lack->chunk = true;
+        if (!small_add_chunk(class, &lack->need))
+            return NULL;
+    }
+    struct chunk *chunk = small.partial[class];
+    return chunk != NULL ? small_take_from(chunk) : take_block(request, lack);
+}
+
+/* Allocates where that may take a chunk or pages that are not there yet. */
+static NOINLINE void *allocate(struct request request)
 {
     bool growing = false; /* this thread holds the grow mutex */
     bool out_of_memory = false;
 
     for (;;) {
-        vaddr_t need = 0;
-        uint32_t state = heap_system_lock();
-        struct block *block = try_take(size, align, &need);
-        if (block != NULL)
-            count_alloc(block);
-        heap_system_unlock(state);
+        struct lack lack = { 0, false };
+        uint32_t state = heap_lock();
+        void *ptr = try_allocate(&request, &lack);
+        bool again = ptr == NULL && out_of_memory && small_give_spare();
+        if (ptr != NULL) {
+            heap.allocs++;
+            note_peak();
+        }
+        heap_unlock(state);
 
-        if (block != NULL || out_of_memory) {
+        if (ptr != NULL || (out_of_memory && !again)) {
             if (growing)
                 heap_system_grow_unlock();
-            return block != NULL ? (void *)payload_of(block) : NULL;
+            return ptr;
         }
-        if (!growing) {
+        if (again) {
+            /* With one chunk less the request may fit below the top, or the top be lower. */
+            out_of_memory = false;
+        } else if (!growing) {
             /* While this thread waited, another may have mapped what it needs: search again. */
             heap_system_grow_lock();
             growing = true;
-        } else {
-            /* Where that fails a block freed meanwhile may still serve: search a last time. */
-            out_of_memory = !map_up_to(need);
+        } else if (!map_up_to(lack.need)) {
+            /*
+             * Without a chunk the request itself may find a place. Without pages, what another
+             * thread freed meanwhile may serve, or a spare chunk that is given back.
+             */
+            if (lack.chunk)
+                request.no_chunk = true;
+            else
+                out_of_memory = true;
         }
     }
 }
 
+static inline void *counted(void *ptr)
+{
+    heap.allocs++;
+    note_peak();
+    return ptr;
+}
+
+/* A request that is none for small objects. */
+static NOINLINE IN_REGISTERS void *allocate_block(size_t size)
+{
+    if (size - 1 >= heap.largest)
+        return NULL;
+
+    uint32_t state = heap_lock();
+    struct block *block = first_fit_take(block_size(size));
+    if (block == NULL) {
+        heap_unlock(state);
+        return allocate((struct request){ .size = size, .align = HEAP_ALIGN });
+    }
+    void *ptr = counted(block_payload(block));
+    heap_unlock(state);
+    return ptr;
+}
+
+/* A request that a chunk serves, if its class has or may have one. */
+static NOINLINE IN_REGISTERS void *allocate_small(size_t size)
+{
+    uint32_t state = heap_lock();
+    struct chunk *chunk = small.partial[small_number_of(size)];
+
+    if (chunk == NULL) {
+        bool grow = small_may_grow(small_class_of(size));
+        heap_unlock(state);
+        return grow ? allocate((struct request){ .size = size, .align = HEAP_ALIGN })
+                    : allocate_block(size);
+    }
+    void *ptr = counted(small_take_from(chunk));
+    heap_unlock(state);
+    return ptr;
+}
+
 void *kmalloc(size_t size)
 {
-    size_t block = block_size(size);
-    return block == 0 ? NULL : allocate(block, ALIGN);
+    return small_serves(size) ? allocate_small(size) : allocate_block(size);
 }
 
 void *kmalloc_aligned(size_t size, size_t align)
 {
-    size_t block = block_size(size);
-
-    if (block == 0 || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
+    if (size - 1 >= heap.largest || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
         return NULL;
-    return allocate(block, align < ALIGN ? ALIGN : align);
+    if (align <= HEAP_ALIGN)
+        return kmalloc(size);
+    return allocate((struct request){ .size = size, .align = align });
 }
 
 void *kcalloc(size_t count, size_t size)
@@ -346,119 +292,159 @@ void *kcalloc(size_t count, size_t size)
     return ptr;
 }
 
-/*
- * The first block whose payload lies at or behind `address`; NULL: the wilderness. A head is
- * checked before it is believed: a smashed one would lead the walk anywhere, or nowhere.
- */
-static struct block *walk_to(vaddr_t address)
-{
-    for (vaddr_t head = at(first_block()); head < heap.top;) {
-        struct block *block = (struct block *)head;
+/* ---- Pointers ---- */
 
-        if (size_of(block) < MIN_BLOCK || size_of(block) > heap.top - head)
-            panic("heap: the head of the block at %p is smashed: 0x%08x", (void *)payload_of(block),
-                  block->head);
-        if (payload_of(block) >= address)
-            return block;
-        head = end_of(block);
-    }
-    return NULL;
+/* Whether the heap has pages, and its index says something, at an address. */
+static inline bool is_known(vaddr_t address)
+{
+    return address - first_fit.start < first_fit.mapped_size;
 }
 
-/* The live block of a payload; panics if there is none. The caller holds the spinlock. */
-static struct block *live_block(const void *ptr, const char *caller)
+/* Says what is wrong with a pointer that is not live. The caller holds the spinlock. */
+_Noreturn static RARELY void reject(const void *ptr, const char *caller)
 {
-    vaddr_t address = (vaddr_t)ptr;
-    struct block *block = walk_to(address);
-    struct block *around = free_before(address);
-
-    if (address < heap.base + ALIGN || address >= heap.end)
+    switch (heap_walk_find((vaddr_t)ptr)) {
+    case HEAP_WALK_OUTSIDE:
         panic("%s: invalid free of %p, which is not from the heap", caller, ptr);
-    if (block == NULL || (around != NULL && address < end_of(around)))
+    case HEAP_WALK_FREE:
         panic("%s: double free of %p, which lies in free memory", caller, ptr);
-    if (payload_of(block) != address)
+    case HEAP_WALK_SMASHED:
+        panic("%s: the head of the block at %p is smashed: 0x%08x", caller, ptr,
+              payload_block(ptr)->head);
+    case HEAP_WALK_INSIDE:
+    default:
         panic("%s: invalid free of %p, which lies inside a block", caller, ptr);
-    return block;
+    }
 }
 
-void kfree(void *ptr)
+/* Gives back the block at `ptr`. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_block(void *ptr, uint32_t state)
 {
-    if (ptr == NULL)
-        return;
-
-    uint32_t state = heap_system_lock();
-    struct block *block = live_block(ptr, "kfree");
-    heap.used -= size_of(block);
-    heap.blocks--;
+    if ((vaddr_t)ptr % HEAP_ALIGN != 0 || !first_fit_release(payload_block(ptr)))
+        reject(ptr, "kfree");
     heap.frees++;
-    release(at(block), size_of(block));
-    bool surplus = has_surplus();
-    heap_system_unlock(state);
+    bool surplus = first_fit.top < heap.trim_below;
+    heap_unlock(state);
 
     if (surplus)
         trim();
 }
 
-/* Changes a used block's size, and the figures with it. */
-static void set_size(struct block *block, size_t size)
+/* Gives back a block that lies near a chunk, which may be NULL. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_beside(void *ptr, const struct chunk *chunk, uint32_t state)
 {
-    heap.used = heap.used - size_of(block) + size;
-    heap.peak = heap.used > heap.peak ? heap.used : heap.peak;
-    block->head = (uint32_t)size | USED;
+    if (chunk != NULL && (vaddr_t)ptr - (vaddr_t)chunk < CHUNK_HEAD)
+        reject(ptr, "kfree");
+    free_block(ptr, state);
 }
 
-static void shrink(struct block *block, size_t size)
+/* Gives back what is at `ptr`: an object of `chunk`, or a block behind it. Takes over the lock. */
+static inline void free_from(void *ptr, struct chunk *chunk, uint32_t state)
 {
-    size_t tail = size_of(block) - size;
+    uint32_t place = small_place(chunk, (vaddr_t)ptr);
 
-    if (tail >= MIN_BLOCK) {
-        set_size(block, size);
-        release(at(block) + size, tail);
+    if (UNLIKELY(small_index(place) >= chunk->count)) {
+        free_beside(ptr, chunk, state);
+        return;
     }
+    if (UNLIKELY(!small_is_exact(chunk, place)) || UNLIKELY(!small_give(chunk, small_index(place))))
+        reject(ptr, "kfree");
+    heap.frees++;
+    heap_unlock(state);
 }
 
-/* Grows a block into the free block or the mapped wilderness behind it. */
-static bool grow_in_place(struct block *block, size_t size, vaddr_t *need)
+/* The same if the last chunk that touches the KiB begins behind `ptr`. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_before(void *ptr, struct chunk *last, uint32_t state)
 {
-    size_t more = size - size_of(block);
-    struct block **link = &heap.free;
+    struct chunk *chunk = small_chunk_near((vaddr_t)ptr, last);
 
-    *need = 0;
-    if (end_of(block) == heap.top) {
-        *need = at(block) + size;
-        if (*need > heap.mapped)
-            return false;
-        heap.top = *need;
-        set_size(block, size);
-        return true;
+    if (chunk == NULL)
+        free_block(ptr, state);
+    else
+        free_from(ptr, chunk, state);
+}
+
+/* What lies where nothing is mapped. Takes over the lock. */
+static RARELY IN_REGISTERS void free_unknown(void *ptr, uint32_t state)
+{
+    if (ptr != NULL)
+        reject(ptr, "kfree");
+    heap_unlock(state);
+}
+
+void kfree(void *ptr)
+{
+    uint32_t state = heap_lock();
+
+    if (!is_known((vaddr_t)ptr)) {
+        free_unknown(ptr, state);
+        return;
     }
-    while (*link != NULL && at(*link) < end_of(block))
-        link = &(*link)->next;
-    if (*link == NULL || at(*link) != end_of(block) || size_of(*link) < more)
+
+    struct chunk *last = small_last_chunk((vaddr_t)ptr);
+    if (last == NULL)
+        free_block(ptr, state);
+    else if ((vaddr_t)ptr >= (vaddr_t)last)
+        free_from(ptr, last, state);
+    else
+        free_before(ptr, last, state);
+}
+
+/* What a live pointer points to: an object of a chunk, or a block if `chunk` is NULL. */
+struct live {
+    struct chunk *chunk;
+    struct block *block;
+};
+
+/*
+ * Whether `ptr` is exactly what kmalloc() gave for an object or a block that is live; any value
+ * is allowed. Looks at a few words whatever the heap holds.
+ */
+static bool find_live(const void *ptr, struct live *live)
+{
+    vaddr_t address = (vaddr_t)ptr;
+
+    *live = (struct live){ NULL, payload_block(ptr) };
+    if (address % HEAP_ALIGN != 0 || !is_known(address))
         return false;
 
-    struct block *taken = take_free(link, at(*link), more);
-    set_size(block, size_of(block) + size_of(taken));
-    return true;
+    struct chunk *chunk = small_chunk_near(address, small_last_chunk(address));
+    if (chunk != NULL) {
+        uint32_t place = small_place(chunk, address);
+        if (small_index(place) < chunk->count) {
+            live->chunk = chunk;
+            return small_is_exact(chunk, place) && !small_is_idle(chunk, small_index(place));
+        }
+    }
+    return (chunk == NULL || address - (vaddr_t)chunk >= CHUNK_HEAD) && block_is_sound(live->block);
 }
 
-/* Resizes in place if that is possible; maps pages if the wilderness lies behind the block. */
+/* Bytes that may be used at a live pointer. */
+static size_t usable_size(const struct live *live)
+{
+    return live->chunk != NULL ? live->chunk->size : used_size(live->block) - HEAP_HEAD;
+}
+
+/*
+ * Resizes in place if that is possible; maps pages if the wilderness lies behind the block. An
+ * object stays where it is as long as it is large enough.
+ */
 static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
 {
-    vaddr_t need = 0;
     bool growing = false;
 
     for (;;) {
-        uint32_t state = heap_system_lock();
-        struct block *block = live_block(ptr, "krealloc");
-        bool done = size <= size_of(block);
-        *old_size = size_of(block);
-        if (done)
-            shrink(block, size);
-        else
-            done = grow_in_place(block, size, &need);
-        bool surplus = has_surplus();
-        heap_system_unlock(state);
+        struct live live;
+        vaddr_t need = 0;
+        uint32_t state = heap_lock();
+        if (!find_live(ptr, &live))
+            reject(ptr, "krealloc");
+        *old_size = usable_size(&live);
+        bool done = live.chunk != NULL ? size <= *old_size
+                                       : first_fit_resize(live.block, block_size(size), &need);
+        note_peak();
+        bool surplus = first_fit.top < heap.trim_below;
+        heap_unlock(state);
 
         bool retry = !done && need != 0;
         if (retry && !growing) {
@@ -486,16 +472,14 @@ void *krealloc(void *ptr, size_t size)
         kfree(ptr);
         return NULL;
     }
-
-    size_t block = block_size(size);
-    if (block == 0)
+    if (size > heap.largest)
         return NULL;
-    if (resize_in_place(ptr, block, &old_size))
+    if (resize_in_place(ptr, size, &old_size))
         return ptr;
 
     void *copy = kmalloc(size);
     if (copy != NULL) {
-        memcpy(copy, ptr, old_size - HEAD);
+        memcpy(copy, ptr, old_size < size ? old_size : size);
         kfree(ptr);
     }
     return copy;
@@ -503,9 +487,12 @@ void *krealloc(void *ptr, size_t size)
 
 size_t kmalloc_usable_size(const void *ptr)
 {
-    uint32_t state = heap_system_lock();
-    size_t size = size_of(live_block(ptr, "kmalloc_usable_size")) - HEAD;
-    heap_system_unlock(state);
+    struct live live;
+    uint32_t state = heap_lock();
+    if (!find_live(ptr, &live))
+        reject(ptr, "kmalloc_usable_size");
+    size_t size = usable_size(&live);
+    heap_unlock(state);
     return size;
 }
 
@@ -513,97 +500,52 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    uint32_t state = heap_system_lock();
-    struct block *block = walk_to((vaddr_t)ptr);
-    bool live = block != NULL && payload_of(block) == (vaddr_t)ptr && is_used(block);
-    heap_system_unlock(state);
-    return live;
+    struct live live;
+    uint32_t state = heap_lock();
+    bool is_live = find_live(ptr, &live);
+    heap_unlock(state);
+    return is_live;
 }
 
-/* What is mapped of the wilderness: the largest block that it can serve without a new page. */
-static size_t top_size(void)
+bool heap_next_block(vaddr_t payload, struct heap_block *block)
 {
-    return round_down(heap.mapped - heap.top, ALIGN);
-}
-
-bool heap_next_block(vaddr_t payload, struct heap_block *out)
-{
-    uint32_t state = heap_system_lock();
-    struct block *block = walk_to(payload);
-    bool found = true;
-
-    if (block != NULL)
-        *out = (struct heap_block){ payload_of(block), size_of(block),
-                                    is_used(block) ? HEAP_USED : HEAP_FREE };
-    else if (payload <= heap.top + HEAD)
-        *out = (struct heap_block){ heap.top + HEAD, top_size(), HEAP_TOP };
-    else
-        found = false;
-    heap_system_unlock(state);
+    uint32_t state = heap_lock();
+    bool found = heap_walk_next(payload, block);
+    heap_unlock(state);
     return found;
 }
 
 struct heap_stats heap_get_stats(void)
 {
-    uint32_t state = heap_system_lock();
-    size_t largest = top_size();
-    for (const struct block *block = heap.free; block != NULL; block = block->next)
-        largest = size_of(block) > largest ? size_of(block) : largest;
+    uint32_t state = heap_lock();
+    size_t largest = first_fit_largest();
+    size_t wilderness = round_down(first_fit.mapped - first_fit.top, HEAP_ALIGN);
+    size_t extent = first_fit.reach - first_fit.base;
     struct heap_stats stats = {
-        .total = heap.mapped - heap.base,
-        .used = heap.used,
+        .mapped = first_fit.mapped - first_fit.base,
+        .total = first_fit.mapped - first_fit.base + heap_index_mapped(),
+        .used = first_fit.used,
         .peak = heap.peak,
-        .largest_free = largest,
-        .blocks = heap.blocks,
+        .largest_free = largest > wilderness ? largest : wilderness,
+        .blocks = (size_t)(heap.allocs - heap.frees),
+        .extent = extent,
+        .index = heap_index_bytes(extent) + sizeof(heap) + sizeof(first_fit) + sizeof(small),
         .allocs = heap.allocs,
         .frees = heap.frees,
     };
-    heap_system_unlock(state);
+    heap_unlock(state);
     return stats;
-}
-
-static enum heap_fault validate_locked(void)
-{
-    const struct block *expected = heap.free;
-    size_t used = 0, blocks = 0;
-    bool after_free = false;
-
-    if (heap.top < heap.base + HEAD || heap.top > heap.mapped || heap.mapped > heap.end)
-        return HEAP_BAD_TOP;
-    for (vaddr_t head = at(first_block()); head < heap.top;) {
-        const struct block *block = (const struct block *)head;
-
-        if (size_of(block) < MIN_BLOCK || size_of(block) > heap.top - head ||
-            (block->head & (ALIGN - 1) & ~USED) != 0)
-            return HEAP_BAD_SIZE;
-        if (is_used(block)) {
-            used += size_of(block);
-            blocks++;
-        } else {
-            if (after_free)
-                return HEAP_UNMERGED;
-            if (block != expected)
-                return HEAP_BAD_LIST;
-            expected = block->next;
-        }
-        after_free = !is_used(block);
-        head = end_of(block);
-    }
-    if (expected != NULL)
-        return HEAP_BAD_LIST;
-    if (after_free)
-        return HEAP_FREE_BELOW_TOP;
-    if (used != heap.used || used > heap.peak)
-        return HEAP_USED_COUNT;
-    if (blocks != heap.blocks || heap.allocs - heap.frees != blocks)
-        return HEAP_BLOCK_COUNT;
-    return HEAP_SOUND;
 }
 
 enum heap_fault heap_validate(void)
 {
-    uint32_t state = heap_system_lock();
-    enum heap_fault fault = validate_locked();
-    heap_system_unlock(state);
+    size_t live;
+    uint32_t state = heap_lock();
+    enum heap_fault fault = heap_walk_validate(&live);
+    if (fault == HEAP_SOUND && first_fit.used > heap.peak)
+        fault = HEAP_USED_COUNT;
+    if (fault == HEAP_SOUND && heap.allocs - heap.frees != live)
+        fault = HEAP_BLOCK_COUNT;
+    heap_unlock(state);
     return fault;
 }

@@ -95,11 +95,14 @@ static void init_paging(void)
     screen_report();
 }
 
-static void init_heap(void)
+static void init_heap(bool small)
 {
-    heap_init(HEAP_BASE, HEAP_MAX);
-    klog("heap: base 0x%08x, %zu KiB mapped, window to 0x%08x", HEAP_BASE,
-         heap_get_stats().total / KIB, HEAP_BASE + HEAP_MAX - 1);
+    heap_init(HEAP_BASE, HEAP_MAX, HEAP_INDEX_BASE);
+    heap_use_small(small);
+
+    struct heap_stats stats = heap_get_stats();
+    klog("heap: base 0x%08x, %zu KiB mapped, window to 0x%08x, %zu KiB of index", HEAP_BASE,
+         stats.mapped / KIB, HEAP_BASE + HEAP_MAX - 1, (stats.total - stats.mapped) / KIB);
 }
 
 /* Allocations of a block, a page and two pages, then again after they were freed. */
@@ -174,7 +177,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     init_diagnosis(magic, info_address, &cmdline);
     pmm_init(magic, info_address);
     init_paging();
-    init_heap();
+    init_heap(!cmdline.small_off);
     run_smoke_test();
     acpi_init();
     init_interrupts();

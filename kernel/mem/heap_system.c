@@ -1,50 +1,25 @@
 /*
  * What the heap asks of the kernel: pages from the PMM, a spinlock, a mutex for growing.
  */
+#include <heap_lock.h>
 #include <heap_system.h>
 #include <error.h>
 #include <mem/paging.h>
-#include <mem/pmm.h>
-#include <panic.h>
 #include <sched/sched.h>
 #include <sched/spinlock.h>
 #include <sched/sync.h>
-#include <x86/irq.h>
 
-static struct spinlock structure_lock;
+struct spinlock heap_spinlock;
 static struct mutex grow_mutex = MUTEX_INITIALIZER(grow_mutex);
 
-bool heap_system_map(vaddr_t page)
+bool heap_system_map(vaddr_t first, size_t pages)
 {
-    paddr_t frame = pmm_alloc_frame_high();
-
-    if (frame == 0)
-        return false;
-    if (map_page(page, frame, PAGE_WRITE) != OK) {
-        pmm_free_frame(frame);
-        return false;
-    }
-    return true;
+    return map_new_pages(first, pages, PAGE_WRITE) == OK;
 }
 
-void heap_system_unmap(vaddr_t page)
+void heap_system_unmap(vaddr_t first, size_t pages)
 {
-    struct translation mapping = translate(page);
-    int error = unmap_page(page);
-
-    ASSERT(error == OK);
-    pmm_free_frame((paddr_t)mapping.phys);
-}
-
-uint32_t heap_system_lock(void)
-{
-    ASSERT(!irq_active());
-    return spin_lock(&structure_lock);
-}
-
-void heap_system_unlock(uint32_t state)
-{
-    spin_unlock(&structure_lock, state);
+    unmap_and_free_pages(first, pages);
 }
 
 void heap_system_grow_lock(void)

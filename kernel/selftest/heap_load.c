@@ -5,7 +5,8 @@
  *   2. everything is allocated until NULL comes, then all of it is given back
  *   3. threads do 1 against each other, some yielding in between, some only preempted
  *
- * It adapts to the memory there is, and to the time: on a slow host it does less.
+ * It adapts to the memory there is and, unless it is told how much to do, to the time: on a slow
+ * host it does less.
  */
 #include <selftest.h>
 #include "mem/layout.h"
@@ -324,9 +325,9 @@ static const char *out_of_memory(struct load *load)
 
 /* ---- Threads ---- */
 
-#define WORKERS           4u
-#define WORKER_OPERATIONS 100000u
-#define WORKERS_MS        1000u
+#define WORKERS            4u
+#define THREADS_OPERATIONS 400000u
+#define THREADS_MS         1000u
 
 struct worker {
     struct load load;
@@ -336,13 +337,18 @@ struct worker {
 };
 
 static struct worker workers[WORKERS]; /* one test at a time */
-static volatile bool stop_workers;
+static int32_t operations_left;        /* to be done by any of them */
+
+static bool take_operation(void)
+{
+    return __atomic_fetch_sub(&operations_left, 1, __ATOMIC_RELAXED) > 0;
+}
 
 static int work(void *arg)
 {
     struct worker *self = arg;
 
-    for (uint32_t i = 0; i < WORKER_OPERATIONS && !stop_workers; i++) {
+    while (take_operation()) {
         self->load.failure = operate(&self->load);
         if (self->load.failure != NULL)
             break;
@@ -359,7 +365,6 @@ static uint32_t start_workers(void)
 {
     uint32_t count = 0;
 
-    stop_workers = false;
     while (count < WORKERS) {
         struct worker *worker = &workers[count];
         start_load(&worker->load, 0x9e3779b9u * (count + 1));
@@ -383,19 +388,23 @@ static bool all_done(uint32_t count)
     return done == count;
 }
 
-static const char *threads(void)
+/* `operations`: as for heap_test_run(). */
+static const char *threads(uint32_t operations)
 {
+    uint32_t wanted = operations != 0 ? operations : THREADS_OPERATIONS;
+    __atomic_store_n(&operations_left, (int32_t)wanted, __ATOMIC_RELAXED);
     uint64_t start = timer_uptime_ms();
     uint32_t count = start_workers();
     const char *wrong = count == 0 ? got_null() : NULL;
 
-    while (!all_done(count) && !time_is_up(start, WORKERS_MS)) {
+    while (wrong == NULL && !all_done(count) &&
+           (operations != 0 || !time_is_up(start, THREADS_MS))) {
         if (!thread_sleep(TIMER_TICK_MS))
             break;
         if (heap_validate() != HEAP_SOUND)
             wrong = "the heap is not sound while threads use it";
     }
-    stop_workers = true;
+    __atomic_store_n(&operations_left, 0, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < count; i++) {
         thread_join(workers[i].thread);
         if (wrong == NULL)
@@ -406,7 +415,7 @@ static const char *threads(void)
 
 /* ---- All of it ---- */
 
-static const char *run_phases(void)
+static const char *run_phases(uint32_t operations)
 {
     struct load *load = &workers[0].load;
     const char *wrong = random_operations(load);
@@ -414,20 +423,20 @@ static const char *run_phases(void)
     if (wrong == NULL)
         wrong = out_of_memory(load);
     if (wrong == NULL)
-        wrong = threads();
+        wrong = threads(operations);
     return thread_interrupted() ? STOPPED : wrong;
 }
 
-const char *heap_test_run(void)
+const char *heap_test_run(uint32_t operations)
 {
     if (!selftest_enter())
         return STOPPED;
-    const char *wrong = run_phases();
+    const char *wrong = run_phases(operations);
     selftest_leave();
     return wrong;
 }
 
-SELFTEST(heap_load, "heap: random operations, out of memory, and threads against each other")
+SELFTEST(heap_load, "heap: random operations, out of memory, a million by threads at a time")
 {
-    return run_phases();
+    return run_phases(1000000);
 }

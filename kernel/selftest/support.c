@@ -33,12 +33,15 @@ void selftest_leave(void)
 
 /* ---- Figures ---- */
 
-#define SPARE (128u * KIB) /* more than the heap keeps mapped above its blocks */
+#define SPARE     (128u * KIB) /* more than the heap keeps mapped above its blocks */
 
-/* Freeing a large block at the heap's top makes it give its spare pages back. */
-static void trim_heap(void)
+/* A size that the heap tries for, but that no heap with a block in it can have. */
+#define TOO_LARGE (HEAP_MAX - 16)
+
+void trim_heap(void)
 {
-    kfree(kmalloc(heap_get_stats().largest_free + SPARE));
+    kfree(kmalloc(TOO_LARGE)); /* takes spare chunks back before it says NULL */
+    kfree(kmalloc(heap_get_stats().largest_free + SPARE)); /* leaves many pages unused at the top */
 }
 
 static uint32_t count_threads(void)
@@ -142,20 +145,28 @@ void hoard_low_frames(struct hoard *hoard)
         hoard_add(hoard, frame);
 }
 
+const char *hoard_release_one(struct hoard *hoard)
+{
+    paddr_t frame = hoard->head;
+
+    if (frame == 0 || !pmm_is_allocated(frame))
+        return "a frame was handed out twice";
+    struct hoarded words = *(struct hoarded *)phys_to_virt(frame);
+    if (words.self != frame)
+        return "somebody wrote into an allocated frame";
+    hoard->head = words.next;
+    hoard->count--;
+    pmm_free_frame(frame);
+    return NULL;
+}
+
 const char *hoard_release(struct hoard *hoard)
 {
-    for (; hoard->count > 0; hoard->count--) {
-        paddr_t frame = hoard->head;
+    const char *wrong = NULL;
 
-        if (frame == 0 || !pmm_is_allocated(frame))
-            return "a frame was handed out twice";
-        struct hoarded words = *(struct hoarded *)phys_to_virt(frame);
-        if (words.self != frame)
-            return "somebody wrote into an allocated frame";
-        hoard->head = words.next;
-        pmm_free_frame(frame);
-    }
-    return hoard->head == 0 ? NULL : "a frame was handed out twice";
+    while (hoard->count > 0 && wrong == NULL)
+        wrong = hoard_release_one(hoard);
+    return wrong != NULL || hoard->head == 0 ? wrong : "a frame was handed out twice";
 }
 
 /* ---- Virtual space ---- */

@@ -14,6 +14,9 @@
 bool selftest_enter(void) MUST_CHECK;
 void selftest_leave(void);
 
+/* Makes the heap give back what it keeps for later: spare chunks, and pages above its blocks. */
+void trim_heap(void);
+
 struct figures {
     uint32_t frames; /* free ones and the heap's pages: the heap may keep some for later */
     uint32_t tables; /* page tables */
@@ -23,7 +26,7 @@ struct figures {
     size_t heap_blocks;
 };
 
-/* The figures now. Makes the heap give its spare pages back first. */
+/* The figures now, after trim_heap(). */
 struct figures figures_take(void);
 
 /*
@@ -49,6 +52,9 @@ void hoard_add(struct hoard *hoard, paddr_t frame);
 
 /* Takes all frames that pmm_alloc_frame() gives. */
 void hoard_low_frames(struct hoard *hoard);
+
+/* Gives one frame back, of at least one. NULL, or what was wrong: then it is lost. */
+const char *hoard_release_one(struct hoard *hoard);
 
 /* Gives all frames back. NULL, or what was wrong: then some are lost. */
 const char *hoard_release(struct hoard *hoard);

@@ -3,9 +3,11 @@
  */
 #include <shell/shell.h>
 #include "mem/layout.h"
+#include "mem/small.h"
 #include <boot_info.h>
 #include <heap.h>
 #include <lib/crc32.h>
+#include <lib/number.h>
 #include <log.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
@@ -116,33 +118,73 @@ static const char *kind_text(enum heap_block_kind kind)
     return "?";
 }
 
+/* What the heap's list has of each kind. */
+struct listed {
+    size_t count[HEAP_TOP + 1], bytes[HEAP_TOP + 1];
+};
+
+static bool list_blocks(struct listed *listed)
+{
+    struct heap_block block = { 0, 0, HEAP_FREE };
+
+    while (block.kind != HEAP_TOP && heap_next_block(block.payload + block.size, &block)) {
+        if (thread_interrupted())
+            return false;
+        kprintf("0x%08x %zu %s\n", (uint32_t)block.payload, block.size, kind_text(block.kind));
+        listed->count[block.kind]++;
+        listed->bytes[block.kind] += block.size;
+    }
+    return true;
+}
+
+/* Which of the used blocks are chunks, and what is in them. `heap` is of the same moment. */
+static void print_chunks(const struct listed *listed, const struct heap_stats *heap)
+{
+    size_t chunks = 0;
+
+    for (uint32_t i = 0; i < SMALL_CLASSES; i++)
+        chunks += small.classes[i].chunks;
+    if (chunks != 0)
+        kprintf("chunks: %zu of the used, with %zu live objects and %zu bytes that are in none\n",
+                chunks, heap->blocks - (listed->count[HEAP_USED] - chunks),
+                listed->bytes[HEAP_USED] - heap->used);
+}
+
 SHELL_COMMAND(heap, "heap", "lists the heap's blocks: address, size with head, used or free",
               "heap")
 {
-    struct heap_block block;
-    size_t count[HEAP_TOP + 1] = { 0 }, bytes[HEAP_TOP + 1] = { 0 };
+    struct listed listed = { { 0 }, { 0 } };
 
     if (argc != 1)
         return SHELL_USAGE;
-    for (vaddr_t next = 0; heap_next_block(next, &block); next = block.payload + 1) {
-        if (thread_interrupted())
-            return SHELL_OK;
-        kprintf("0x%08x %zu %s\n", (uint32_t)block.payload, block.size, kind_text(block.kind));
-        count[block.kind]++;
-        bytes[block.kind] += block.size;
-    }
+    struct heap_stats before = heap_get_stats();
+    if (!list_blocks(&listed))
+        return SHELL_OK;
+    struct heap_stats after = heap_get_stats();
+
     kprintf("total: %zu used with %zu bytes, %zu free with %zu bytes, top %zu bytes\n",
-            count[HEAP_USED], bytes[HEAP_USED], count[HEAP_FREE], bytes[HEAP_FREE],
-            bytes[HEAP_TOP]);
+            listed.count[HEAP_USED], listed.bytes[HEAP_USED], listed.count[HEAP_FREE],
+            listed.bytes[HEAP_FREE], listed.bytes[HEAP_TOP]);
+    if (before.allocs != after.allocs || before.frees != after.frees)
+        kprintf("the heap has changed while it was listed\n");
+    else if (listed.count[HEAP_TOP] == 0)
+        return shell_error("the head behind the last block listed is smashed");
+    else
+        print_chunks(&listed, &after);
     return SHELL_OK;
 }
 
-SHELL_COMMAND_BACKGROUND(heap_test, "heap_test", "tests the heap, with threads and without memory",
+SHELL_COMMAND_BACKGROUND(heap_test, "heap_test [COUNT]",
+                         "tests the heap, without memory and by threads, with COUNT operations",
                          "heap_test")
 {
-    if (argc != 1)
+    uint32_t operations = 0;
+
+    if (argc > 2 || (argc == 2 && !parse_decimal(argv[1], &operations)))
         return SHELL_USAGE;
-    const char *failure = heap_test_run();
+    if (argc == 2 && (operations < 1 || operations > HEAP_TEST_MAX))
+        return shell_error("COUNT must be from 1 to %u", HEAP_TEST_MAX);
+    const char *failure = heap_test_run(operations);
     if (failure == NULL)
         kprintf("heap_test: " STYLE_GOOD "PASS" STYLE_PLAIN "\n");
     else

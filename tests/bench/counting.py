@@ -5,6 +5,13 @@ import subprocess
 
 GROWTH = 0.03       # what is less than this is not worth a line
 
+HEADER = """\
+# Instructions of an operation. `make bench` compares with these, `make bench WRITE=1` renews them.
+# A trace's lines name it with its operations and the peak of its live bytes: figures of another
+# trace of the same name are not compared.
+"""
+COMPILED = "# Compiled by "
+
 
 class BenchError(Exception):
     """A count that could not be taken."""
@@ -44,26 +51,39 @@ def count(function, command, preload=None):
     return int(collected[1]), number(done.stdout, "ops")
 
 
-class Baseline:
-    """Figures by name, and what they were when the file was written."""
+def compilers(build):
+    """The host's and the kernel's, with their versions."""
+    with open(os.path.join(build, "compiler"), encoding="utf-8") as file:
+        names = ["gcc", file.read().strip()]
+    return ", ".join(f"{os.path.basename(name)} {run([name, '-dumpfullversion']).stdout.strip()}"
+                     for name in names)
 
-    def __init__(self, path):
+
+class Baseline:
+    """Figures by name, and what they were, and by which compilers, when the file was written."""
+
+    def __init__(self, path, compiled_by):
         self.path = path
+        self.compiled_by = self.compiled_then_by = compiled_by
         self.now = {}
         self.then = {}
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                lines = [line.rsplit(None, 1) for line in file if not line.startswith("#")]
-            self.then = {name: float(figure) for name, figure in lines}
+                text = file.read().splitlines()
+            figures = [line.rsplit(None, 1) for line in text if not line.startswith("#")]
+            self.then = {name: float(figure) for name, figure in figures}
+            self.compiled_then_by = next((line[len(COMPILED):] for line in text
+                                          if line.startswith(COMPILED)), compiled_by)
 
     def add(self, name, figure):
         self.now[name] = figure
 
     def write(self):
+        """What was not counted this time, like other traces, stays as it was."""
         with open(self.path, "w", encoding="utf-8") as file:
-            file.write("# Instructions per operation. `make bench` compares, `make bench WRITE=1`"
-                       " renews.\n")
-            file.writelines(f"{name} {figure:.2f}\n" for name, figure in self.now.items())
+            file.write(f"{HEADER}{COMPILED}{self.compiled_by}\n")
+            file.writelines(f"{name} {figure:.2f}\n"
+                            for name, figure in sorted({**self.then, **self.now}.items()))
 
     def compare(self):
         """Lines that say what has grown, and in short what else has changed."""
@@ -83,4 +103,7 @@ class Baseline:
         lines.append(f"{len(lines)} figures are more than {GROWTH:.0%} above the baseline, "
                      f"{faster} as much below, {same} as they were; "
                      f"{len(self.now) - known} have none")
+        if self.compiled_by != self.compiled_then_by:
+            lines.append(f"The baseline was compiled by {self.compiled_then_by}, "
+                         f"this by {self.compiled_by}")
         return lines

@@ -68,9 +68,9 @@ static size_t heap_held(void)
 static struct heap_model model;
 static size_t model_extent;
 
-static void model_start(const struct options *options UNUSED)
+static void model_start(const struct options *options)
 {
-    heap_model_init(&model, HEAP_BASE, HEAP_MAX);
+    heap_model_init(&model, HEAP_BASE, HEAP_MAX, !options->no_small);
 }
 
 static void *model_alloc(size_t size)

@@ -16,6 +16,8 @@ import re
 import sys
 from pathlib import Path
 
+from counting import BenchError
+
 ROOT = Path(__file__).resolve().parents[2]
 SHIFT = 3
 ICOUNT = ["-icount", f"shift={SHIFT},sleep=off"]
@@ -49,7 +51,7 @@ def ticks(lines):
     """The least and the median of each line of `bench`."""
     rows = [re.fullmatch(r"(\S.*?) +(\d+) +(\d+)", line) for line in lines[1:]]
     if not rows or not all(rows):
-        raise ValueError("bench: " + "\n".join(lines))
+        raise BenchError("the kernel's command bench says:\n" + "\n".join(lines))
     return {row[1]: (int(row[2]), int(row[3])) for row in rows}
 
 
@@ -89,13 +91,26 @@ def print_stretches(found):
             print(f"    {length:>10.0f} {where}")
 
 
+def measure(build):
+    """Prints both tables, the second if its kernel is there. Returns the figures."""
+    build = Path(build).resolve()
+    try:
+        counted = figures(build)
+        print_figures(counted)
+        if (build / "stretches" / "roninos.iso").exists():
+            print_stretches(stretches(build / "stretches"))
+    except AssertionError as error:     # a machine that does not start or answer
+        raise BenchError(f"the kernel in QEMU: {error}") from None
+    return counted
+
+
 def main():
     if len(sys.argv) > 2:
         sys.exit("usage: kernel.py [BUILD]")
-    build = Path(sys.argv[1] if len(sys.argv) == 2 else ROOT / "build").resolve()
-    print_figures(figures(build))
-    if (build / "stretches" / "roninos.iso").exists():
-        print_stretches(stretches(build / "stretches"))
+    try:
+        measure(sys.argv[1] if len(sys.argv) == 2 else ROOT / "build")
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
 
 
 if __name__ == "__main__":

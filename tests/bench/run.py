@@ -7,17 +7,19 @@ BUILD is the folder of what is built. The tables of single operations are counte
 bench/memory, whose source beside this file says what each does. It runs under callgrind twice for
 each figure: with the code that is measured, and with functions that do nothing in its place. The
 difference over the number of operations is the figure. It is the same on a fast machine and on a
-slow one. The heap's tables, in replay.py, come from traces in the folders TRACES.
+slow one. The heap's tables, in replay.py, come from traces in the folders TRACES, those of the
+running kernel, in kernel.py, from BUILD's images.
 
-Instruction counts are compared with baseline.txt beside this file; --write renews it. --first
-replays no more than that many operations of each trace, for a quick look.
+Instruction counts are compared with baseline.txt beside this file; --write renews them there.
+--first replays no more than that many operations of each trace, for a quick look.
 """
 import argparse
 import os
 import sys
 
+import kernel
 import replay
-from counting import Baseline, BenchError, count
+from counting import Baseline, BenchError, compilers, count
 
 ABOUT = """\
 Counted: instructions that one operation executes, in the kernel's own sources built as 32-bit
@@ -92,15 +94,20 @@ def main():
     parser.add_argument("build")
     parser.add_argument("traces", nargs="+")
     options = parser.parse_args()
-    baseline = Baseline(os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.txt"))
+    if options.write and options.first:
+        parser.error("--write keeps figures of whole traces only")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.txt")
 
     try:
+        baseline = Baseline(path, compilers(options.build))
         print(ABOUT)
         for table in TABLES:
             print_table(f"{options.build}/bench/memory", *table)
         for name, figure in counted.items():
             baseline.add(name, figure)
         replay.measure(options.build, options.traces, baseline, options.first)
+        for name, figure in kernel.measure(options.build).items():
+            baseline.add(f"kernel {name}", figure)
     except BenchError as error:
         sys.exit(f"bench: {error}")
     print("", *baseline.compare(), sep="\n")

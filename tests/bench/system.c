@@ -64,13 +64,14 @@ static struct window *window_of(vaddr_t page)
     return &windows[i];
 }
 
-bool heap_system_map(vaddr_t page)
+bool heap_system_map(vaddr_t first, size_t pages)
 {
-    struct window *window = window_of(page);
+    struct window *window = window_of(first);
+    vaddr_t need = first + pages * PAGE_SIZE;
 
     system_page_calls++;
-    if (page >= window->open) {
-        vaddr_t open = page + OPENED_AHEAD < window->end ? page + OPENED_AHEAD : window->end;
+    if (need > window->open) {
+        vaddr_t open = need + OPENED_AHEAD < window->end ? need + OPENED_AHEAD : window->end;
         if (mprotect((void *)window->open, open - window->open, PROT_READ | PROT_WRITE) != 0)
             return false;
         window->open = open;
@@ -78,7 +79,7 @@ bool heap_system_map(vaddr_t page)
     return true;
 }
 
-void heap_system_unmap(vaddr_t page UNUSED)
+void heap_system_unmap(vaddr_t first UNUSED, size_t pages UNUSED)
 {
     system_page_calls++;
 }
@@ -86,16 +87,7 @@ void heap_system_unmap(vaddr_t page UNUSED)
 void system_heap_init(void)
 {
     reserve_windows();
-    heap_init(HEAP_BASE, HEAP_MAX);
-}
-
-uint32_t heap_system_lock(void)
-{
-    return 0;
-}
-
-void heap_system_unlock(uint32_t state UNUSED)
-{
+    heap_init(HEAP_BASE, HEAP_MAX, HEAP_INDEX_BASE);
 }
 
 void heap_system_grow_lock(void)

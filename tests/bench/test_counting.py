@@ -6,8 +6,8 @@ from counting import Baseline
 pytestmark = pytest.mark.quick
 
 
-def compared(path, **figures):
-    baseline = Baseline(path)
+def compared(path, compiled_by="gcc 12", **figures):
+    baseline = Baseline(path, compiled_by)
     for name, figure in figures.items():
         baseline.add(name.replace("_", " "), figure)
     return baseline, baseline.compare()
@@ -38,6 +38,22 @@ def test_from_nothing(path):
     assert lines[0].startswith("0 figures")
     _, lines = compared(path, idle=1)
     assert lines[0].startswith("SLOWER idle")
+
+
+def test_what_was_not_counted_stays(path):
+    baseline, _ = compared(path, heap_gcc=40, heap_mix=7)
+    baseline.write()
+    _, lines = compared(path, heap_python=100, heap_gcc=40, heap_mix=7, idle=0)
+    assert lines == ["0 figures are more than 3% above the baseline, 0 as much below, "
+                     "4 as they were; 0 have none"]
+
+
+def test_another_compiler_is_named(path):
+    assert compared(path)[1][1:] == []
+    baseline, lines = compared(path, compiled_by="gcc 13")
+    assert lines[1:] == ["The baseline was compiled by gcc 12, this by gcc 13"]
+    baseline.write()
+    assert compared(path, compiled_by="gcc 13")[1][1:] == []
 
 
 def test_without_a_file(tmp_path):

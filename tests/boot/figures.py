@@ -40,6 +40,7 @@ SESSIONS = {
     "frames": ["frame alloc", "map 0xa0000000 {1}", "poke 0xa0000000 0xc0ffee", "peek {1}",
                "translate 0xa0000000", "frame free {1}", "unmap 0xa0000000", "frame free {1}"],
     "blocks": ["kmalloc 100", "kmalloc 5000", "kmalloc 100", "kfree {2}", "kmalloc 60", "heap"],
+    "objects": ["kmalloc 100000", "kmalloc 24", "kmalloc 20", "heap", "kfree {2}", "kfree {2}"],
     "refused": ["translate 0", "poke 0x100000 0", "map 0xa0000000 0x100000",
                 "map 0x18000000 0xb8000", "kfree 0x18000010", "kmalloc 4000000000"],
     "background": ["sleep 60 &", "threads", "kill sleep", "kill reaper", "echo 'two  words' three"],

@@ -9,6 +9,7 @@ PAGE = 4096
 HEAP_BASE, HEAP_MAX = 0x18000000, 512 << 20
 PMM_LIMIT = 512 << 20
 LOW_MEMORY = 0x100000
+SMALL_MAX = 256         # a larger request is always a block of its own
 
 REGION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+)\s+(\S.*)")
 
@@ -189,3 +190,13 @@ def heap_listing(machine):
     assert [state for *_, state in rows].count("top") == 1 and rows[-1][2] == "top"
     blocks = [(address, size, state == "used") for address, size, state in rows[:-1]]
     return HeapModel(blocks, rows[-1][0]), rows[-1][1]
+
+
+CHUNKS = re.compile(r"chunks: (\d+) of the used, with (\d+) live objects and (\d+) bytes "
+                    "that are in none")
+
+
+def heap_chunks(machine):
+    """What `heap` says of small objects: chunks, live objects, and the chunks' other bytes."""
+    lines = [match for line in machine.command("heap") if (match := CHUNKS.fullmatch(line))]
+    return tuple(map(int, lines[0].groups())) if lines else (0, 0, 0)

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from memory_model import (HEAP_BASE, LOW_MEMORY, PAGE, address_of, block_size, heap_listing, kfree,
-                          kmalloc, meminfo, peek)
+import images
+from memory_model import (HEAP_BASE, LOW_MEMORY, PAGE, SMALL_MAX, address_of, block_size,
+                          heap_chunks, heap_listing, kfree, kmalloc, meminfo, peek)
 
 pytestmark = pytest.mark.quick
 
 FREE_VIRTUAL = 0xa0000000       # layout.md gives it to nobody
-LARGE = PAGE                    # smaller requests may be served by a layer of small objects
+LARGE = PAGE                    # no small object, whatever the heap is like
 REFUSAL = re.compile("(usage|error): .+")
 
 
@@ -171,7 +172,8 @@ def test_peek_is_bounded_by_what_is_mapped(machine):
     "peek ffffffff", "peek fffffffd 1", "peek 100000 4294967297", "peek 80000000",
     "poke", "poke 0 0", "poke 100000", "poke 100000 0", "poke 80000000 0", "poke a0000000 0",
     "poke b8000 100000000", "poke b8000 x", "poke ffffffff 0", "poke b8000 0 0",
-    "meminfo x", "heap x", "modules x", "memmap x", "heap_test x", "crash nothing",
+    "meminfo x", "heap x", "modules x", "memmap x", "heap_test x", "heap_test 0",
+    "heap_test 1000000001", "heap_test 1 2", "crash nothing",
     "crash null-read null-read", "no-such-command"])
 def test_a_wrong_argument_changes_nothing(machine, line):
     assert_refused(machine, line)
@@ -182,14 +184,14 @@ def test_a_wrong_argument_changes_nothing(machine, line):
 @pytest.mark.parametrize("size", ["0", "536870912", "536870908", "4294967291", "4294967292",
                                   "4294967295", "4294967296", "99999999999999999999"])
 def test_a_size_that_cannot_be_had_gives_0(machine, size):
+    machine.command("kmalloc 536870900")    # before it gives 0 the heap gives up spare chunks
     before, blocks = meminfo(machine), machine.command("heap")
     assert machine.one_line(f"kmalloc {size}") == "0"
     assert meminfo(machine)["MemFree"] == before["MemFree"]
     assert machine.command("heap") == blocks
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_blocks_lie_where_first_fit_puts_them(machine, seed):
+def follow_the_model(machine, seed, smallest):
     """Random requests and frees, each address foretold; sizes on both sides of every rounding."""
     before, (model, _) = meminfo(machine), heap_listing(machine)
     chance, live = random.Random(seed), []
@@ -199,7 +201,8 @@ def test_blocks_lie_where_first_fit_puts_them(machine, seed):
             kfree(machine, address)
             model.kfree(address)
         else:
-            size = LARGE + chance.choice([chance.randrange(16), chance.randrange(60000)])
+            size = smallest + chance.choice([chance.randrange(16), chance.randrange(300),
+                                             chance.randrange(60000)])
             live.append(kmalloc(machine, size))
             assert live[-1] == model.kmalloc(size)
     assert heap_listing(machine)[0] == model
@@ -211,6 +214,97 @@ def test_blocks_lie_where_first_fit_puts_them(machine, seed):
     after = meminfo(machine)
     assert (after["HeapUsed"], after["HeapBlocks"]) == (before["HeapUsed"], before["HeapBlocks"])
 
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_lie_where_first_fit_puts_them(machine, seed):
+    follow_the_model(machine, seed, SMALL_MAX + 1)
+
+
+def test_without_small_objects_all_lies_where_first_fit_puts_it(boot):
+    machine = boot(images.make_image("small=off"))
+    assert not any("unknown word" in line for line in machine.command("dmesg"))
+    ballast = kmalloc(machine, 2000000)
+    follow_the_model(machine, 7, 1)
+    assert heap_chunks(machine) == (0, 0, 0)
+    kfree(machine, ballast)
+
+
+def test_in_a_small_heap_small_requests_are_blocks(boot):
+    """A chunk for a few objects would cost more than it saves."""
+    machine = boot()
+    model, _ = heap_listing(machine)
+    for size in [1, 8, 12, 13, 20, 100, 255, 256] * 3:
+        assert kmalloc(machine, size) == model.kmalloc(size)
+    assert heap_listing(machine)[0] == model
+    assert heap_chunks(machine) == (0, 0, 0)
+
+
+# ---- Small objects -----------------------------------------------------------------------------
+
+def assert_not_live(machine, address):
+    assert machine.one_line(f"kfree {address:x}") == f"error: 0x{address:08x} is not a live block"
+
+
+def block_around(machine, address):
+    """The used block that holds an address."""
+    [block] = [block for block in heap_listing(machine)[0].blocks
+               if block[0] <= address < block[0] + block[1] - 4]
+    assert block[2]
+    return block
+
+
+@pytest.mark.parametrize("size", [16, 40, SMALL_MAX])
+def test_in_a_large_heap_small_requests_share_chunks(machine, size):
+    ballast = kmalloc(machine, 2000000)
+    before = meminfo(machine)
+    objects = [kmalloc(machine, size) for _ in range(100)]
+    assert all(address % 8 == 0 for address in objects)
+    assert all(there - here >= size for here, there in zip(sorted(objects), sorted(objects)[1:]))
+    chunks = {block_around(machine, address) for address in objects}
+    assert len(chunks) < len(objects) / 3
+    assert not chunks & {block_around(machine, ballast)}
+
+    for address in objects:
+        kfree(machine, address)
+    after = meminfo(machine)
+    assert (after["HeapUsed"], after["HeapBlocks"]) == (before["HeapUsed"], before["HeapBlocks"])
+    kfree(machine, ballast)
+
+
+def test_only_an_object_itself_is_freed_and_once(machine):
+    """Not its middle, not its chunk, and nothing that was an object."""
+    ballast = kmalloc(machine, 2000000)
+    objects = [kmalloc(machine, 40) for _ in range(3)]
+    chunk = block_around(machine, objects[1])[0]
+    assert chunk not in objects
+    for address in (objects[1] + 1, objects[1] + 8, objects[1] + 32, objects[1] - 4, chunk,
+                    chunk + 8, chunk - 4, chunk + block_around(machine, objects[1])[1] - 8):
+        assert_not_live(machine, address)
+    for address in objects:
+        ok(machine, f"poke {address + 36:x} {address:x}")
+        assert peek(machine, address + 36) == [address]
+        kfree(machine, address)
+        assert_not_live(machine, address)
+    kfree(machine, ballast)
+
+
+def test_every_other_object_between_blocks(machine):
+    """Objects go where others were, and blocks go where first fit says, each for itself."""
+    ballast = kmalloc(machine, 2000000)
+    objects = [kmalloc(machine, 24) for _ in range(40)]
+    for address in objects[::2]:
+        kfree(machine, address)
+    model, _ = heap_listing(machine)
+    again = [kmalloc(machine, 17 + i % 8) for i in range(20)]
+    assert sorted(again) == sorted(objects[::2])
+    assert heap_listing(machine)[0] == model, "no block came or went for them"
+    block = kmalloc(machine, SMALL_MAX + 1)
+    assert block == model.kmalloc(SMALL_MAX + 1)
+    for address in [*again, *objects[1::2], block, ballast]:
+        kfree(machine, address)
+
+
+# ---- What holds for either ---------------------------------------------------------------------
 
 def test_neighbours_merge_whatever_is_freed_first(machine):
     """Three freed blocks in a row serve one request of their joint size, at the first's place."""

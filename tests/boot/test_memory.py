@@ -1,10 +1,12 @@
 """RAM of every size, and that the three steps PMM, paging and heap treat it as specified."""
 import re
+import time
 
 import pytest
 
+import images
 from memory_model import (HEAP_BASE, HEAP_MAX, LOW_MEMORY, PAGE, address_of, frames_elsewhere,
-                          heap_listing, meminfo, read_boot)
+                          heap_chunks, heap_listing, kfree, kmalloc, meminfo, read_boot)
 from page_walk import mappings
 
 KERNEL = 0x100000
@@ -122,18 +124,58 @@ def test_meminfo_adds_up(machine):
     assert_identities(meminfo(machine))
 
 
-@quick
-def test_meminfo_is_the_sum_of_the_listed_blocks(machine):
+def assert_meminfo_is_the_sum_of_the_listed_blocks(machine):
+    """A chunk is one used block; its objects count one by one, and the rest of it is free."""
     figures = meminfo(machine)
     model, top = heap_listing(machine)
+    chunks, objects, idle = heap_chunks(machine)
     used = [size for _, size, is_used in model.blocks if is_used]
     free = [size for _, size, is_used in model.blocks if not is_used]
-    assert len(used) == figures["HeapBlocks"]
-    assert abs(sum(used) / 1024 - figures["HeapUsed"]) < 1
+    assert len(used) - chunks + objects == figures["HeapBlocks"]
+    assert abs((sum(used) - idle) / 1024 - figures["HeapUsed"]) < 1
     assert abs(max([top, *free]) / 1024 - figures["HeapLargestFree"]) < 1
     end = model.top - 4 + top - HEAP_BASE
     assert -end % PAGE < 8, "the wilderness ends with a page, but for what is no whole block"
-    assert end <= figures["HeapTotal"] * 1024
+    assert end < figures["HeapTotal"] * 1024, "the heap's index is part of the total"
+
+
+@quick
+def test_meminfo_is_the_sum_of_the_listed_blocks(machine):
+    assert_meminfo_is_the_sum_of_the_listed_blocks(machine)
+
+
+@quick
+def test_meminfo_counts_small_objects_one_by_one(machine):
+    ballast = kmalloc(machine, 2000000)
+    before = meminfo(machine)
+    objects = [kmalloc(machine, size) for size in range(20, 200)]
+    assert heap_chunks(machine)[1] >= len(objects)
+    assert_meminfo_is_the_sum_of_the_listed_blocks(machine)
+    assert meminfo(machine)["HeapBlocks"] == before["HeapBlocks"] + len(objects)
+    for address in objects[::2]:
+        kfree(machine, address)
+    assert_meminfo_is_the_sum_of_the_listed_blocks(machine)
+    for address in objects[1::2]:
+        kfree(machine, address)
+    after = meminfo(machine)
+    assert (after["HeapUsed"], after["HeapBlocks"]) == (before["HeapUsed"], before["HeapBlocks"])
+    kfree(machine, ballast)
+
+
+@quick
+def test_the_heap_grows_by_frames_and_gives_them_back(machine):
+    """What the heap has more, index and page tables included, the free frames have less."""
+    size = 3000000
+    before = meminfo(machine)
+    block = kmalloc(machine, size)
+    grown = meminfo(machine)
+    growth = grown["HeapTotal"] - before["HeapTotal"]
+    assert size / 1024 - before["HeapLargestFree"] - 1 <= growth <= size * 1.02 / 1024 + 8
+    assert frames_elsewhere(grown) <= frames_elsewhere(before)
+    kfree(machine, block)
+    after = meminfo(machine)
+    assert after["HeapTotal"] <= before["HeapTotal"] + 64
+    assert frames_elsewhere(after) == frames_elsewhere(grown)
 
 
 @quick
@@ -146,13 +188,60 @@ def test_reading_changes_no_figure(machine, line):
     assert machine.command("meminfo") == before
 
 
+def used_blocks(machine):
+    return {block for block in heap_listing(machine)[0].blocks if block[2]}
+
+
 @quick
 def test_heap_test_passes_and_gives_everything_back(machine):
-    before, blocks = meminfo(machine), heap_listing(machine)[0]
+    """All but spare chunks, of which each size of objects may keep one."""
+    before, blocks = meminfo(machine), used_blocks(machine)
+    live = len(blocks) - heap_chunks(machine)[0]
     for _ in range(2):
         assert machine.command("heap_test", timeout=120)[-1] == "heap_test: PASS"
     after = meminfo(machine)
     assert_identities(after)
     assert (after["HeapUsed"], after["HeapBlocks"]) == (before["HeapUsed"], before["HeapBlocks"])
-    assert heap_listing(machine)[0] == blocks
+    assert len(used_blocks(machine) & blocks) >= live
     assert frames_elsewhere(after) <= frames_elsewhere(before)
+
+
+@quick
+def test_a_million_operations_under_preemption(boot):
+    """With small objects, and with first fit alone, which then gives back all of it."""
+    for words in ("", "small=off"):
+        machine = boot(images.make_image(words))
+        before, blocks = meminfo(machine), used_blocks(machine)
+        assert machine.command("heap_test 1000000", timeout=300)[-1] == "heap_test: PASS"
+        after = meminfo(machine)
+        done = sum(after[key] - before[key] for key in ("HeapAllocs", "HeapFrees"))
+        assert done > 1000000 * 3 // 4, "a krealloc in place is no allocation, all others are"
+        assert after["HeapBlocks"] == before["HeapBlocks"]
+        assert blocks == used_blocks(machine) or words == ""
+        machine.close()
+
+
+@quick
+def test_heap_test_is_stopped_and_gives_everything_back(machine):
+    before = meminfo(machine)
+    machine.send("heap_test 1000000000\r")
+    machine.wait_for("heap_test 1000000000\r\n")
+    time.sleep(1)                           # until its threads are at work
+    machine.send("\x03")
+    machine.prompt()
+    after = meminfo(machine)
+    assert (after["HeapUsed"], after["HeapBlocks"]) == (before["HeapUsed"], before["HeapBlocks"])
+    assert not any(
+        "heap_test" in line for line in machine.command("threads"))
+
+
+@pytest.mark.parametrize("memory, cpu, words", [
+    pytest.param("4M", None, "", marks=quick),
+    pytest.param("600M", None, "", marks=quick),
+    pytest.param("16M", "486", "small=off", marks=quick),
+    pytest.param("16M", "486", "", marks=full),
+    pytest.param("4M", None, "small=off", marks=full),
+    pytest.param("600M", None, "small=off", marks=full)])
+def test_selftest_on_little_and_much_memory(boot, memory, cpu, words):
+    machine = boot(images.make_image(words), memory=memory, cpu=cpu)
+    assert machine.command("selftest", timeout=300)[-1].endswith(" 0 failed")

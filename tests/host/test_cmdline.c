@@ -105,6 +105,27 @@ static void test_pit_off(void **state)
     expect("pit=off pit=on selftest", true, false, "us", "pit=on|");
 }
 
+static bool small_off(const char *text)
+{
+    struct cmdline cmdline;
+    struct report report;
+
+    parse(text, &cmdline, &report);
+    return cmdline.small_off;
+}
+
+static void test_small_off(void **state)
+{
+    (void)state;
+    assert_true(small_off("small=off"));
+    assert_true(small_off("pit=off small=off selftest"));
+    assert_false(small_off(""));
+    assert_false(small_off("pit=off"));
+    assert_false(small_off("small small= small=of small=offf small=on SMALL=off"));
+    assert_false(pit_off("small=off"));
+    expect("small=off small=on selftest", true, false, "us", "small=on|");
+}
+
 static void test_any_order_and_blanks(void **state)
 {
     (void)state;
@@ -199,8 +220,8 @@ static void test_huge_word(void **state)
 /* Random bytes and pieces of real words: nothing but the sanitizers and note_unknown to judge. */
 static void test_random_text(void **state)
 {
-    static const char *const pieces[] = { "selftest",       "keymap=", "us", "de",
-                                          "console=serial", "pit=off", " " };
+    static const char *const pieces[] = { "selftest",       "keymap=", "us",        "de",
+                                          "console=serial", "pit=off", "small=off", " " };
     struct cmdline cmdline;
     struct report report;
     uint32_t random = 1;
@@ -225,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_each_word),
         cmocka_unit_test(test_pit_off),
+        cmocka_unit_test(test_small_off),
         cmocka_unit_test(test_any_order_and_blanks),
         cmocka_unit_test(test_last_keymap_wins),
         cmocka_unit_test(test_unknown_words),

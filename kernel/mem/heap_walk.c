@@ -1,0 +1,299 @@
+/*
+ * Walking the heap block by block.
+ */
+#include "mem/heap_walk.h"
+#include "mem/first_fit.h"
+#include "mem/small.h"
+#include <lib/bits.h>
+
+/* A block's size by its head; 0 if that cannot be believed. `block` lies below the top. */
+static uint32_t believed_size(const struct block *block)
+{
+    uint32_t size = block->head;
+
+    if (block_is_used(block))
+        return block_is_sound(block) ? used_size(block) : 0;
+    if (size < MIN_BLOCK || !is_aligned(size, HEAP_ALIGN) ||
+        size > first_fit.top - block_address(block))
+        return 0;
+    return size;
+}
+
+/* A block's last word; its size if the block is free. */
+static uint32_t last_word(const struct block *block, uint32_t size)
+{
+    return *(const uint32_t *)(block_address(block) + size - sizeof(uint32_t));
+}
+
+static struct block *first_block(void)
+{
+    return block_at(first_fit.start);
+}
+
+static bool below_top(const struct block *block)
+{
+    return block_address(block) < first_fit.top;
+}
+
+/*
+ * The first block that ends behind `address`, or the one whose head is broken before that; the
+ * top if there is none.
+ */
+static struct block *walk_to(vaddr_t address)
+{
+    struct block *block = first_block();
+    uint32_t size;
+
+    while (below_top(block) && (size = believed_size(block)) != 0 &&
+           block_address(block) + size <= address)
+        block = block_at(block_address(block) + size);
+    return block;
+}
+
+/* ---- Diagnosis ---- */
+
+/* The chunk that `block` is, or NULL. */
+static struct chunk *chunk_in(struct block *block)
+{
+    vaddr_t payload = (vaddr_t)block_payload(block);
+    struct chunk *chunk = small_chunk_near(payload, small_last_chunk(payload));
+
+    return (vaddr_t)chunk == payload ? chunk : NULL;
+}
+
+static enum heap_walk_place place_in_chunk(const struct chunk *chunk, vaddr_t address)
+{
+    uint32_t index = small_index(small_place(chunk, address));
+    bool object = address >= chunk_objects(chunk) && index < chunk->count;
+
+    return object && small_is_idle(chunk, index) ? HEAP_WALK_FREE : HEAP_WALK_INSIDE;
+}
+
+enum heap_walk_place heap_walk_find(vaddr_t address)
+{
+    if (address < first_fit.base + HEAP_ALIGN || address >= first_fit.end)
+        return HEAP_WALK_OUTSIDE;
+
+    struct block *block = walk_to(address - HEAP_HEAD);
+    if (!below_top(block))
+        return HEAP_WALK_FREE;
+    if (believed_size(block) == 0)
+        return HEAP_WALK_SMASHED;
+    if (!block_is_used(block))
+        return HEAP_WALK_FREE;
+
+    struct chunk *chunk = chunk_in(block);
+    return chunk != NULL ? place_in_chunk(chunk, address) : HEAP_WALK_INSIDE;
+}
+
+/* ---- Listing ---- */
+
+/* The first block that begins at or behind `address`; the top if there is none. */
+static struct block *walk_from(vaddr_t address)
+{
+    struct block *block = walk_to(address);
+
+    if (below_top(block) && block_address(block) < address)
+        block = block_at(block_address(block) + believed_size(block));
+    return block;
+}
+
+/* Whether a block begins at `block`, below the top, whatever stands there instead. */
+static bool begins(const struct block *block)
+{
+    uint32_t size = believed_size(block);
+
+    return size != 0 && (block_is_used(block) || last_word(block, size) == size);
+}
+
+bool heap_walk_next(vaddr_t payload, struct heap_block *out)
+{
+    vaddr_t address = payload - HEAP_HEAD, top = first_fit.top;
+    struct block *block = block_at(address);
+
+    if (payload <= first_fit.start + HEAP_HEAD)
+        block = first_block();
+    else if (!is_aligned((uint32_t)payload, HEAP_ALIGN) || address >= top || !begins(block))
+        block = walk_from(address);
+
+    if (below_top(block)) {
+        *out = (struct heap_block){ (vaddr_t)block_payload(block), believed_size(block),
+                                    block_is_used(block) ? HEAP_USED : HEAP_FREE };
+        return out->size != 0;
+    }
+    *out = (struct heap_block){ top + HEAP_HEAD, round_down(first_fit.mapped - top, HEAP_ALIGN),
+                                HEAP_TOP };
+    return payload <= top + HEAP_HEAD;
+}
+
+/* ---- The validator ---- */
+
+/* What the walk has seen, to be compared with what the heap keeps. */
+struct census {
+    size_t used, live;
+    uint32_t chunks;
+};
+
+static uint32_t segments_in_use(void)
+{
+    return segment_of(first_fit.mapped - 1) + 1;
+}
+
+/* A chunk's counts and bits. Its list is checked by class. */
+static enum heap_fault check_chunk(const struct chunk *chunk, const struct block *block,
+                                   struct census *census)
+{
+    uint32_t idle = count_bits(chunk->idle[0]) + count_bits(chunk->idle[1]);
+    uint64_t bits = chunk->idle[0] | (uint64_t)chunk->idle[1] << 32;
+
+    if (chunk->size < SMALL_FIRST * HEAP_ALIGN || chunk->size > SMALL_MAX ||
+        chunk->size % HEAP_ALIGN != 0 || chunk->count > CHUNK_OBJECTS ||
+        idle + chunk->live != chunk->count ||
+        chunk->reciprocal != (RECIPROCAL_ONE + chunk->size - 1) / chunk->size ||
+        HEAP_HEAD + CHUNK_HEAD + chunk->count * chunk->size > used_size(block) ||
+        (chunk->count < CHUNK_OBJECTS && bits >> chunk->count != 0))
+        return HEAP_BAD_CHUNK;
+    for (uint32_t i = 0; i < chunk->count; i++) {
+        vaddr_t object = chunk_objects(chunk) + i * chunk->size;
+        if (small_chunk_near(object, small_last_chunk(object)) != chunk)
+            return HEAP_BAD_TABLE;
+    }
+    census->live += chunk->live;
+    census->used += chunk->live * chunk->size;
+    census->chunks++;
+    return HEAP_SOUND;
+}
+
+static enum heap_fault check_used(struct block *block, struct census *census)
+{
+    struct chunk *chunk = chunk_in(block);
+
+    if (chunk != NULL)
+        return check_chunk(chunk, block, census);
+    census->used += used_size(block);
+    census->live++;
+    return HEAP_SOUND;
+}
+
+/* Every block from the first to the top: heads, borders and flags. */
+static enum heap_fault check_blocks(struct census *census)
+{
+    bool after_free = false;
+
+    for (struct block *block = first_block(); below_top(block);) {
+        uint32_t size = believed_size(block);
+
+        if (size == 0)
+            return HEAP_BAD_SIZE;
+        if (after_free && !block_is_used(block))
+            return HEAP_UNMERGED;
+        if (after_free != (block_is_used(block) && (block->head & PREV_FREE) != 0))
+            return HEAP_BAD_FLAG;
+        if (!block_is_used(block) && last_word(block, size) != size)
+            return HEAP_BAD_END;
+
+        enum heap_fault fault = block_is_used(block) ? check_used(block, census) : HEAP_SOUND;
+        if (fault != HEAP_SOUND)
+            return fault;
+        after_free = !block_is_used(block);
+        block = block_at(block_address(block) + size);
+    }
+    return after_free ? HEAP_FREE_BELOW_TOP : HEAP_SOUND;
+}
+
+/* The lists one after another against the free blocks in address order. */
+static enum heap_fault check_lists(void)
+{
+    const struct block *previous = NULL, *listed = NULL;
+    uint32_t segment = 0, largest = 0, seen_outside = 0;
+
+    for (struct block *block = first_block();;) {
+        bool end = !below_top(block);
+        uint32_t here = end ? segments_in_use() : segment_of(block_address(block));
+        uint32_t size = end ? 0 : believed_size(block);
+
+        if (!end && block == first_fit.outside && size == first_fit.outside_size)
+            seen_outside++;
+        if (end || (!block_is_used(block) && block != first_fit.outside)) {
+            for (; segment < here; segment++, previous = NULL, largest = 0) {
+                listed = previous == NULL ? first_fit.first[segment] : previous->next;
+                if (listed != NULL)
+                    return HEAP_BAD_LIST;
+                if (first_fit.tree.leaf[segment] != largest)
+                    return HEAP_BAD_TREE;
+            }
+            if (end)
+                break;
+            listed = previous == NULL ? first_fit.first[segment] : previous->next;
+            if (listed != block)
+                return HEAP_BAD_LIST;
+            previous = block;
+            largest = size > largest ? size : largest;
+        }
+        block = block_at(block_address(block) + size);
+    }
+    return seen_outside == (first_fit.outside != NULL) ? HEAP_SOUND : HEAP_BAD_LIST;
+}
+
+/* Every node is the largest of its children, and the root is not too low. */
+static enum heap_fault check_tree(void)
+{
+    const struct max_tree *tree = &first_fit.tree;
+    uint32_t nodes = segments_in_use(), level = tree->leaves;
+
+    while (level != tree->root) {
+        nodes = (nodes + MAX_TREE_FAN - 1) / MAX_TREE_FAN;
+        level /= MAX_TREE_FAN;
+        for (uint32_t i = level; i < level + nodes; i++) {
+            if (tree->nodes[i] != max_tree_of_four(&tree->nodes[i * MAX_TREE_FAN]))
+                return HEAP_BAD_TREE;
+        }
+    }
+    return nodes == 1 ? HEAP_SOUND : HEAP_BAD_TREE;
+}
+
+/* Each class's list and spare, and that every chunk that the walk met belongs to one. */
+static enum heap_fault check_classes(uint32_t chunks_met)
+{
+    uint32_t chunks = 0, active = 0;
+
+    for (uint32_t i = SMALL_FIRST; i < SMALL_CLASSES; i++) {
+        const struct small_class *class = &small.classes[i];
+        const struct chunk *previous = NULL;
+        uint32_t listed = 0;
+
+        for (const struct chunk *chunk = small.partial[i]; chunk != NULL; chunk = chunk->next) {
+            if (chunk->previous != previous || chunk->size != i * HEAP_ALIGN ||
+                chunk->live == chunk->count || ++listed > class->chunks)
+                return HEAP_BAD_CHUNK;
+            previous = chunk;
+        }
+        if (class->spare != NULL &&
+            (class->spare->size != i * HEAP_ALIGN || class->spare->live != 0))
+            return HEAP_BAD_CHUNK;
+        chunks += class->chunks;
+        active += class->chunks != 0;
+    }
+    return chunks == chunks_met && active == small.active ? HEAP_SOUND : HEAP_BAD_CHUNK;
+}
+
+enum heap_fault heap_walk_validate(size_t *live)
+{
+    struct census census = { 0, 0, 0 };
+    enum heap_fault fault;
+
+    if (first_fit.top < first_fit.base + HEAP_HEAD || first_fit.top > first_fit.mapped ||
+        first_fit.mapped > first_fit.end || first_fit.top > first_fit.reach)
+        return HEAP_BAD_TOP;
+    fault = check_blocks(&census);
+    if (fault == HEAP_SOUND)
+        fault = check_lists();
+    if (fault == HEAP_SOUND)
+        fault = check_tree();
+    if (fault == HEAP_SOUND)
+        fault = check_classes(census.chunks);
+    if (fault == HEAP_SOUND && census.used != first_fit.used)
+        fault = HEAP_USED_COUNT;
+    *live = census.live;
+    return fault;
+}

@@ -1,0 +1,30 @@
+/*
+ * Walking the heap block by block: for listings, diagnosis and the validator.
+ *
+ * A walk believes no head that is not sound, so it ends whatever is broken. heap.c holds its lock.
+ */
+#ifndef MEM_HEAP_WALK_H
+#define MEM_HEAP_WALK_H
+
+#include <heap.h>
+
+/* Where an address lies that is not a live object or block. */
+enum heap_walk_place {
+    HEAP_WALK_OUTSIDE, /* not in the heap */
+    HEAP_WALK_FREE,    /* in a free block, an idle object or the wilderness */
+    HEAP_WALK_INSIDE,  /* in a used block, or a live object, but not where it begins */
+    HEAP_WALK_SMASHED, /* a block begins there, but its head is broken */
+};
+
+enum heap_walk_place heap_walk_find(vaddr_t address);
+
+/*
+ * The first-fit block at or behind `payload`, in address order, then the wilderness; false behind
+ * that. It takes one step if a block begins at `payload`, else it walks there from the start.
+ */
+bool heap_walk_next(vaddr_t payload, struct heap_block *block);
+
+/* Checks everything. *live: blocks and objects in use, if the answer is HEAP_SOUND. */
+enum heap_fault heap_walk_validate(size_t *live);
+
+#endif
