@@ -49,16 +49,17 @@ size_t heap_index_window(size_t size)
     return nodes_bytes(size) + first_bytes(size) + chunks_bytes(size);
 }
 
-/* A level is needed once the one below it is too wide to be a single node's children. */
+/* The root is a level below which all fits; the level above it is needed too (max_tree_cover()). */
 static void add_levels(vaddr_t nodes, uint32_t level)
 {
     uint32_t covers = SEGMENT_SIZE;
 
     for (; level >= NODES_PER_PAGE; level /= MAX_TREE_FAN) {
-        add_part(nodes + level * sizeof(uint32_t), covers, sizeof(uint32_t), covers / MAX_TREE_FAN);
+        add_part(nodes + level * sizeof(uint32_t), covers, sizeof(uint32_t),
+                 covers / MAX_TREE_FAN / MAX_TREE_FAN);
         covers *= MAX_TREE_FAN;
     }
-    add_part(nodes, UINT32_MAX, PAGE_SIZE, covers / MAX_TREE_FAN);
+    add_part(nodes, UINT32_MAX, PAGE_SIZE, covers / MAX_TREE_FAN / MAX_TREE_FAN);
 }
 
 struct heap_index heap_index_init(vaddr_t base, size_t size)
