@@ -45,7 +45,7 @@ static uint32_t last_word(const struct block *block, uint32_t size)
  * Believes a free block's head only if its last word agrees, and the block behind it: a program
  * that has written past its end, a row of equal words even, would have to know what stands there.
  */
-static void check_free(const struct block *block)
+static inline void check_free(const struct block *block)
 {
     uint32_t size = block->head;
 
@@ -67,59 +67,65 @@ static struct block *block_before(const struct block *block)
 
 /* ---- Lists and tree ---- */
 
-static uint32_t list_largest(const struct block *block)
+/* The segment of a block, named as the tree does: by its leaf. */
+static inline uint32_t leaf_of(const struct block *block)
 {
-    uint32_t largest = 0;
-
-    for (; block != NULL; block = block->next)
-        largest = block->head > largest ? block->head : largest;
-    return largest;
+    return ((uint32_t)(block_address(block) - first_fit.origin) >> SEGMENT_SHIFT) * MAX_TREE_NODE;
 }
 
-/* A block has left the segment's list, or is smaller now, that was as large as any in it. */
-static NOINLINE void list_lost_largest(uint32_t segment)
+static inline bool same_segment(const struct block *a, const struct block *b)
 {
-    uint32_t largest = list_largest(first_fit.first[segment]);
-
-    if (largest != first_fit.tree.leaf[segment])
-        max_tree_lower(&first_fit.tree, segment, largest);
+    return (block_address(a) ^ block_address(b)) < SEGMENT_SIZE;
 }
 
-/* A block of `size` bytes has left the segment's list. */
-static inline void list_lost(uint32_t segment, uint32_t size)
+/* What a segment's list begins behind: no block, but its `next` is where the first is found. */
+static inline struct block *list_anchor(uint32_t leaf)
 {
-    if (first_fit.tree.leaf[segment] == size)
-        list_lost_largest(segment);
+    return block_at(first_fit.lists + leaf);
+}
+
+static inline uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/*
+ * The segment's list has lost a block, or part of one. `others`: the largest block of the list in
+ * front of `behind`; from there on it is still to be seen.
+ */
+static inline void list_lost(uint32_t leaf, uint32_t others, const struct block *behind)
+{
+    for (; behind != NULL; behind = behind->next)
+        others = larger(others, behind->head);
+    if (others != max_tree_value(&first_fit.tree, leaf))
+        max_tree_lower(&first_fit.tree, leaf, others);
 }
 
 /* A block of `size` bytes has come to the segment's list. */
-static inline void list_gained(uint32_t segment, uint32_t size)
+static inline void list_gained(uint32_t leaf, uint32_t size)
 {
-    if (first_fit.tree.leaf[segment] < size)
-        max_tree_raise(&first_fit.tree, segment, size);
+    if (max_tree_value(&first_fit.tree, leaf) < size)
+        max_tree_raise(&first_fit.tree, leaf, size);
 }
 
-/* The link to the first block of a segment's list that lies at or behind `block`. */
-static inline struct block **list_link(uint32_t segment, const struct block *block)
+/* The last block of a segment's list that lies in front of `block`, or the list's anchor. */
+static inline struct block *list_before(uint32_t leaf, const struct block *block)
 {
-    struct block **link = &first_fit.first[segment];
+    struct block *before = list_anchor(leaf);
 
-    while (*link != NULL && *link < block)
-        link = &(*link)->next;
-    return link;
+    while (before->next != NULL && before->next < block)
+        before = before->next;
+    return before;
 }
 
-static inline void list_insert(struct block *block, uint32_t segment)
+/* What the link to `listed` is in: a block of the segment's list, or its anchor. NULL ends it. */
+static inline struct block *list_link_to(uint32_t leaf, const struct block *listed)
 {
-    struct block **link = list_link(segment, block);
+    struct block *before = list_anchor(leaf);
 
-    block->next = *link;
-    *link = block;
-}
-
-static inline void list_remove(struct block *block, uint32_t segment)
-{
-    *list_link(segment, block) = block->next;
+    while (before->next != listed)
+        before = before->next;
+    return before;
 }
 
 /* ---- Free blocks, in a list or outside ---- */
@@ -130,61 +136,61 @@ static void set_outside(struct block *block, uint32_t size)
     first_fit.outside_size = size;
 }
 
-/* Enters a free block, whose size is written, into its list. */
-static NOINLINE void attach(struct block *block)
+/* A free block is now the one outside, and of `size` bytes. */
+static inline void place_outside(struct block *block, uint32_t size)
 {
-    uint32_t segment = segment_of(block_address(block));
+    write_free(block, size);
+    set_outside(block, size);
+}
 
-    list_insert(block, segment);
-    list_gained(segment, block->head);
+/* Enters a free block of `size` bytes into its list. */
+static inline void enter(struct block *block, uint32_t size)
+{
+    uint32_t leaf = leaf_of(block);
+    struct block *before = list_before(leaf, block);
+
+    block->next = before->next;
+    before->next = block;
+    write_free(block, size);
+    list_gained(leaf, size);
+}
+
+/* The same, not on the common way. */
+static NOINLINE void enter_rarely(struct block *block, uint32_t size)
+{
+    enter(block, size);
+}
+
+/* Takes a free block out of its list: at one step if it is the segment's first. */
+static NOINLINE void leave(struct block *block)
+{
+    uint32_t leaf = leaf_of(block), others = 0;
+    struct block *before = list_anchor(leaf);
+
+    while (before->next != block) {
+        before = before->next;
+        others = larger(others, before->head);
+    }
+    before->next = block->next;
+    list_lost(leaf, others, block->next);
 }
 
 /* Takes a free block out of its list, or from outside. */
-static NOINLINE void detach(struct block *block)
+static void detach(struct block *block)
 {
-    uint32_t segment = segment_of(block_address(block));
-
-    if (block == first_fit.outside) {
+    if (block == first_fit.outside)
         set_outside(NULL, 0);
-    } else {
-        list_remove(block, segment);
-        list_lost(segment, block->head);
-    }
+    else
+        leave(block);
 }
 
 /* ---- Taking ---- */
 
-/* The free block itself serves: a rest would be too small to be a block. */
-static NOINLINE struct block *take_whole(struct block *block)
+/* Makes the first `size` bytes of a free block used; its lists and its rest are the caller's. */
+static inline struct block *use(struct block *block, uint32_t size)
 {
-    uint32_t size = block->head;
-
-    detach(block);
-    block_after(block, size)->head &= ~PREV_FREE;
     write_used(block, size);
     first_fit.used += size;
-    return block;
-}
-
-/*
- * Cuts a listed block whose rest cannot take its place in the list, being in another segment or
- * larger than the block outside. The larger of those two is outside from then on.
- */
-static NOINLINE struct block *take_and_move(struct block *block, uint32_t size)
-{
-    uint32_t rest_size = block->head - size;
-    struct block *rest = block_after(block, size), *outside = first_fit.outside;
-
-    detach(block);
-    write_used(block, size);
-    first_fit.used += size;
-    write_free(rest, rest_size);
-    if (rest_size > first_fit.outside_size) {
-        set_outside(rest, rest_size);
-        rest = outside;
-    }
-    if (rest != NULL)
-        attach(rest);
     return block;
 }
 
@@ -192,46 +198,66 @@ static NOINLINE struct block *take_and_move(struct block *block, uint32_t size)
 static NOINLINE struct block *take_outside(uint32_t size)
 {
     struct block *block = first_fit.outside;
-    uint32_t rest_size = first_fit.outside_size - size;
+    uint32_t old_size = first_fit.outside_size, rest_size = old_size - size;
 
-    if (rest_size < MIN_BLOCK)
-        return take_whole(block);
-    write_used(block, size);
-    first_fit.used += size;
+    if (rest_size < MIN_BLOCK) {
+        block_after(block, old_size)->head &= ~PREV_FREE;
+        set_outside(NULL, 0);
+        return use(block, old_size);
+    }
     set_outside(block_after(block, size), rest_size);
     write_free(first_fit.outside, rest_size);
-    return block;
+    return use(block, size);
 }
 
-/* Cuts the lowest listed block that is large enough, if none outside is lower. */
-static struct block *take_listed(uint32_t size)
+/* Cuts a listed block, whose rest takes the place of the smaller block outside. */
+static NOINLINE struct block *take_and_swap(struct block *block, uint32_t size)
 {
-    uint32_t segment = max_tree_first(&first_fit.tree, size);
-    struct block **link = &first_fit.first[segment], *block = *link;
+    struct block *outside = first_fit.outside;
+    uint32_t outside_size = first_fit.outside_size, rest_size = block->head - size;
+
+    leave(block);
+    place_outside(block_after(block, size), rest_size);
+    if (outside != NULL)
+        enter_rarely(outside, outside_size);
+    return use(block, size);
+}
+
+IN_REGISTERS struct block *first_fit_take_listed(uint32_t size)
+{
+    uint32_t leaf = max_tree_first(&first_fit.tree, size), others = 0;
+    struct block *before = list_anchor(leaf), *block = before->next;
 
     while (block->head < size) {
-        link = &block->next;
-        block = *link;
+        others = larger(others, block->head);
+        before = block;
+        block = block->next;
     }
     if (first_fit.outside < block && first_fit.outside_size >= size)
         return take_outside(size);
 
     uint32_t old_size = block->head, rest_size = old_size - size;
-    struct block *rest = block_after(block, size);
+    struct block *rest = block_after(block, size), *next = block->next;
 
-    if (old_size > first_fit.tree.leaf[segment] || last_word(block, old_size) != old_size)
+    if (old_size > max_tree_value(&first_fit.tree, leaf) || last_word(block, old_size) != old_size)
         smashed(block);
-    if (rest_size < MIN_BLOCK)
-        return take_whole(block);
-    if (rest_size > first_fit.outside_size || segment_of(block_address(rest)) != segment)
-        return take_and_move(block, size);
-
-    *link = rest;
-    rest->next = block->next;
-    write_free(rest, rest_size);
-    write_used(block, size);
-    first_fit.used += size;
-    list_lost(segment, old_size);
+    if (rest_size < MIN_BLOCK) {
+        before->next = next;
+        block_after(block, old_size)->head &= ~PREV_FREE;
+        size = old_size;
+    } else if (same_segment(block, rest)) {
+        before->next = rest;
+        rest->next = next;
+        write_free(rest, rest_size);
+        others = larger(others, rest_size);
+    } else if (rest_size > first_fit.outside_size && others == 0) {
+        return take_and_swap(block, size);
+    } else {
+        before->next = next;
+        enter_rarely(rest, rest_size);
+    }
+    use(block, size);
+    list_lost(leaf, others, next);
     return block;
 }
 
@@ -248,8 +274,6 @@ static RARELY bool raise_limit(vaddr_t end)
 
 IN_REGISTERS struct block *first_fit_take_below(uint32_t size)
 {
-    if (*first_fit.tree.top >= size)
-        return take_listed(size);
     if (first_fit.outside_size >= size)
         return take_outside(size);
     return raise_limit(first_fit.top + size) ? first_fit_take(size) : NULL;
@@ -263,7 +287,7 @@ static struct block *lowest_free(uint32_t size)
     struct block *block = NULL;
 
     if (*first_fit.tree.top >= size) {
-        block = first_fit.first[max_tree_first(&first_fit.tree, size)];
+        block = list_anchor(max_tree_first(&first_fit.tree, size))->next;
         while (block->head < size)
             block = block->next;
     }
@@ -290,8 +314,7 @@ static void leave_free(vaddr_t start, vaddr_t end)
 {
     if (start == end)
         return;
-    write_free(block_at(start), (uint32_t)(end - start));
-    attach(block_at(start));
+    enter(block_at(start), (uint32_t)(end - start));
     block_at(end)->head |= PREV_FREE;
 }
 
@@ -330,37 +353,28 @@ vaddr_t first_fit_need(uint32_t size, uint32_t align)
 
 /* ---- Giving back ---- */
 
-/* A free block has grown downwards or upwards to `size` bytes: to the block outside. */
-static inline void grow_outside(struct block *block, uint32_t size)
-{
-    write_free(block, size);
-    set_outside(block, size);
-}
-
 /* What is free on both sides of a released block becomes one with it. `size`: of all three. */
 static NOINLINE void merge_three(struct block *previous, struct block *next, uint32_t size)
 {
-    uint32_t segment = segment_of(block_address(previous));
-
     if (previous == first_fit.outside) {
         detach(next);
-        grow_outside(previous, size);
+        place_outside(previous, size);
     } else if (next == first_fit.outside) {
         detach(previous);
-        grow_outside(previous, size);
+        place_outside(previous, size);
     } else {
-        if (segment_of(block_address(next)) == segment)
-            list_remove(next, segment); /* what is lost is less than what is gained */
+        if (same_segment(previous, next))
+            previous->next = next->next; /* what is lost is less than what is gained */
         else
-            detach(next);
+            leave(next);
         write_free(previous, size);
-        list_gained(segment, size);
+        list_gained(leaf_of(previous), size);
     }
     next->head = 0;
 }
 
 /* The block in front is free: it takes the released one in, and what is free behind that. */
-static NOINLINE void release_to_previous(struct block *block, uint32_t size)
+static NOINLINE bool release_to_previous(struct block *block, uint32_t size)
 {
     struct block *previous = block_before(block), *next = block_after(block, size);
 
@@ -376,63 +390,70 @@ static NOINLINE void release_to_previous(struct block *block, uint32_t size)
     } else {
         next->head |= PREV_FREE;
         if (previous == first_fit.outside) {
-            grow_outside(previous, size);
+            place_outside(previous, size);
         } else {
             write_free(previous, size);
-            list_gained(segment_of(block_address(previous)), size);
+            list_gained(leaf_of(previous), size);
         }
     }
+    return true;
+}
+
+/*
+ * A free block takes the place of the listed one at `next`, which it has taken in. If that is in
+ * another segment, no block of its own segment's list lies behind it.
+ */
+static inline void list_replace(struct block *next, struct block *block, uint32_t size)
+{
+    uint32_t leaf = leaf_of(block);
+
+    if (same_segment(block, next)) {
+        list_link_to(leaf, next)->next = block;
+        block->next = next->next;
+    } else {
+        leave(next);
+        list_link_to(leaf, NULL)->next = block;
+        block->next = NULL;
+    }
+    write_free(block, size);
+    list_gained(leaf, size);
 }
 
 /* The block behind is free and joins the released one. */
-static NOINLINE void release_to_next(struct block *block, uint32_t size)
+static NOINLINE bool release_to_next(struct block *block, uint32_t size)
 {
     struct block *next = block_after(block, size);
-    uint32_t segment = segment_of(block_address(block));
-    uint32_t next_segment = segment_of(block_address(next));
 
     check_free(next);
     size += next->head;
     if (next == first_fit.outside) {
-        grow_outside(block, size);
-    } else if (next_segment == segment) {
-        *list_link(segment, next) = block;
-        block->next = next->next;
-        write_free(block, size);
-        list_gained(segment, size);
+        place_outside(block, size);
     } else {
-        detach(next);
-        write_free(block, size);
-        list_insert(block, segment);
-        list_gained(segment, size);
+        list_replace(next, block, size);
     }
     next->head = 0;
+    return true;
 }
 
-static NOINLINE void release_alone(struct block *block, uint32_t size)
+static NOINLINE bool release_alone(struct block *block, uint32_t size)
 {
-    uint32_t segment = segment_of(block_address(block));
-
     block_after(block, size)->head |= PREV_FREE;
-    write_free(block, size);
-    list_insert(block, segment);
-    list_gained(segment, size);
+    enter(block, size);
+    return true;
 }
 
-IN_REGISTERS bool first_fit_release_below(struct block *block)
+IN_REGISTERS bool first_fit_release_below(struct block *block, uint32_t head)
 {
-    uint32_t size = used_size(block);
+    uint32_t size = head & ~BLOCK_FLAGS;
 
-    if (!block_is_sound(block))
+    if (!head_is_sound(block, head))
         return false;
     first_fit.used -= size;
-    if (block->head & PREV_FREE)
-        release_to_previous(block, size);
-    else if (!block_is_used(block_after(block, size)))
-        release_to_next(block, size);
-    else
-        release_alone(block, size);
-    return true;
+    if (head & PREV_FREE)
+        return release_to_previous(block, size);
+    if (!block_is_used(block_after(block, size)))
+        return release_to_next(block, size);
+    return release_alone(block, size);
 }
 
 /* ---- Resizing ---- */
@@ -481,11 +502,10 @@ static bool grow_into_next(struct block *block, uint32_t size)
         size = both;
     } else {
         struct block *rest = block_after(block, size);
-        write_free(rest, both - size);
         if (was_outside)
-            set_outside(rest, both - size);
+            place_outside(rest, both - size);
         else
-            attach(rest);
+            enter(rest, both - size);
     }
     set_used_size(block, size);
     return true;
@@ -535,7 +555,11 @@ void first_fit_init(vaddr_t base, vaddr_t end, uint32_t *nodes, struct block **f
         .limit = base,
         .first = first,
     };
-    max_tree_init(&first_fit.tree, nodes, first_fit_leaves(end - base));
+    uint32_t leaves = first_fit_leaves(end - base);
+
+    max_tree_init(&first_fit.tree, nodes, leaves);
+    first_fit.lists = (vaddr_t)first - leaves * MAX_TREE_NODE - offsetof(struct block, next);
+    first_fit.origin = base - leaves * SEGMENT_SIZE;
 }
 
 void first_fit_map(vaddr_t mapped)

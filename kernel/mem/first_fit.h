@@ -39,11 +39,12 @@
 #define BLOCK_FLAGS         7u
 
 /*
- * What a used head is combined with, besides its address, whose low bits are those of 4. The factor
- * is 2^32 over the golden ratio, with 1 as its low bits: heads of neighbouring addresses differ in
- * high bits too, so that one that has moved has no size that could be true.
+ * What a used head is combined with, besides its address, whose low bits are those of 4: so that
+ * BLOCK_USED is set in memory, and gone from what is read. The factor is 2^32 over the golden
+ * ratio, with 1 as its low bits: heads of neighbouring addresses differ in high bits too, so that
+ * one that has moved has no size that could be true.
  */
-#define HEAD_KEY            0xb5c3a974u
+#define HEAD_KEY            (0xb5c3a974u ^ BLOCK_USED)
 #define HEAD_FACTOR         0x9e3779b1u
 
 /* Calls on the way of every allocation pass their arguments in registers. */
@@ -71,6 +72,8 @@ struct first_fit {
     vaddr_t limit;         /* the lower of `mapped` and `reach`: up to here is no question */
     struct max_tree tree;  /* the largest free block of each segment */
     struct block **first;  /* the lowest free block of each segment, or NULL */
+    vaddr_t lists;         /* from here each list's anchor is as far as its leaf from `nodes` */
+    vaddr_t origin;        /* where segment 0 would begin, were the first leaf node 0 */
     struct block *outside; /* the free block that is in no list, or NULL */
     uint32_t outside_size; /* 0 without one */
     size_t used;           /* bytes in used blocks */
@@ -105,7 +108,7 @@ static inline uint32_t head_mask(const struct block *block)
     return (uint32_t)block_address(block) * HEAD_FACTOR ^ HEAD_KEY;
 }
 
-/* Size and flags of a used block's head; anything at all if it is none. */
+/* A used block's size, and maybe PREV_FREE; anything at all if it is none. */
 static inline uint32_t used_head(const struct block *block)
 {
     return block->head ^ head_mask(block);
@@ -123,24 +126,33 @@ static inline bool block_is_used(const struct block *block)
 }
 
 /*
- * Whether a head is that of a used block: its flags are possible, its size ends at the top or at a
- * block that takes what is in front for used. `block` lies in [start, mapped).
+ * Whether `head`, used_head() of the block, is that of a used block: its flags are possible, its
+ * size ends at the top or at a block that takes what is in front for used. `block` lies in
+ * [start, mapped). Signed, because that may be above the top, and a size that is none anything.
  */
-static inline bool block_is_sound(const struct block *block)
+static inline bool head_is_sound(const struct block *block, uint32_t head)
 {
-    uint32_t size = used_size(block), left = (uint32_t)(first_fit.top - block_address(block));
+    int32_t size = (int32_t)(head & ~BLOCK_FLAGS);
+    int32_t left = (int32_t)(first_fit.top - block_address(block));
 
-    if ((block->head & (BLOCK_FLAGS & ~PREV_FREE)) != BLOCK_USED)
+    if (UNLIKELY((head & BLOCK_FLAGS & ~PREV_FREE) != 0))
         return false;
-    if (UNLIKELY(size > left) || UNLIKELY(size < MIN_BLOCK) ||
-        UNLIKELY(block_address(block) >= first_fit.top))
+    if (UNLIKELY(size >= left))
+        return size == left && size >= (int32_t)MIN_BLOCK;
+    if (UNLIKELY(size < (int32_t)MIN_BLOCK))
         return false;
-    return size == left || !(block_at(block_address(block) + size)->head & PREV_FREE);
+    return !(block_at(block_address(block) + (uint32_t)size)->head & PREV_FREE);
 }
 
+static inline bool block_is_sound(const struct block *block)
+{
+    return head_is_sound(block, used_head(block));
+}
+
+/* Segments are aligned as the window's pages are: a head's segment follows from its address. */
 static inline uint32_t segment_of(vaddr_t address)
 {
-    return (uint32_t)(address - first_fit.start) >> SEGMENT_SHIFT;
+    return (uint32_t)(address - first_fit.base) >> SEGMENT_SHIFT;
 }
 
 /*
@@ -158,10 +170,14 @@ void first_fit_map(vaddr_t mapped);
 /* Writes a used block's head; the block in front of it is used, or there is none. */
 static inline void write_used(struct block *block, uint32_t size)
 {
-    block->head = size ^ head_mask(block) ^ BLOCK_USED;
+    block->head = size ^ head_mask(block);
 }
 
-/* The way of first_fit_take() when something below the top serves, or the top is not ready. */
+/*
+ * The ways of first_fit_take() when a listed block is large enough, of which it cuts the lowest if
+ * none outside is lower; and when not, but the one outside is, or the top is not ready.
+ */
+struct block *first_fit_take_listed(uint32_t size) MUST_CHECK IN_REGISTERS;
 struct block *first_fit_take_below(uint32_t size) MUST_CHECK IN_REGISTERS;
 
 /*
@@ -173,7 +189,9 @@ static inline struct block *first_fit_take(uint32_t size)
     struct block *block = block_at(first_fit.top);
     vaddr_t end = first_fit.top + size;
 
-    if (*first_fit.tree.top >= size || first_fit.outside_size >= size || end > first_fit.limit)
+    if (*first_fit.tree.top >= size)
+        return first_fit_take_listed(size);
+    if (first_fit.outside_size >= size || end > first_fit.limit)
         return first_fit_take_below(size);
     first_fit.top = end;
     first_fit.used += size;
@@ -190,8 +208,11 @@ struct block *first_fit_take_aligned(uint32_t size, uint32_t align) MUST_CHECK;
 /* Up to where pages would have to be mapped for the wilderness to serve such a request. */
 vaddr_t first_fit_need(uint32_t size, uint32_t align);
 
-/* The way of first_fit_release() when there is more to check, to merge or to remember. */
-bool first_fit_release_below(struct block *block) MUST_CHECK IN_REGISTERS;
+/*
+ * The way of first_fit_release() when there is more to check, to merge or to remember. `head`:
+ * used_head() of the block.
+ */
+bool first_fit_release_below(struct block *block, uint32_t head) MUST_CHECK IN_REGISTERS;
 
 /*
  * Gives back the used block at `block`, in [start, mapped). False, and nothing changed, if there
@@ -199,12 +220,12 @@ bool first_fit_release_below(struct block *block) MUST_CHECK IN_REGISTERS;
  */
 static inline bool first_fit_release(struct block *block)
 {
-    uint32_t size = used_head(block) ^ BLOCK_USED;
+    uint32_t head = used_head(block);
 
-    /* Flags other than BLOCK_USED alone stand in `size` now. */
-    if (block_address(block) + size != first_fit.top)
-        return first_fit_release_below(block);
-    first_fit.used -= size;
+    /* So there are no flags: any would make this an address where no block ends. */
+    if (block_address(block) + head != first_fit.top)
+        return first_fit_release_below(block, head);
+    first_fit.used -= head;
     first_fit.top = block_address(block);
     block->head = 0;
     return true;

@@ -7,7 +7,8 @@
  *
  * The tree lies in one array. The children of node i are the nodes 4i to 4i + 3, so that level L
  * begins at node 4^L, and segment s is leaf `leaves + s`. `root` stands above the segments in use
- * and not above the whole array: a search goes down no further than they need.
+ * and not above the whole array: a search goes down no further than they need. The root's parent,
+ * if only node 0, is UINT32_MAX: there every change stops on its way up.
  *
  * Pure. The caller sees to it that the array's pages are there (heap_index.h), all zero at first.
  */
@@ -16,7 +17,8 @@
 
 #include <types.h>
 
-#define MAX_TREE_FAN 4u
+#define MAX_TREE_FAN  4u
+#define MAX_TREE_NODE ((uint32_t)sizeof(uint32_t))
 
 struct max_tree {
     uint32_t *nodes;
@@ -24,49 +26,69 @@ struct max_tree {
     uint32_t *top;   /* the largest of all: nodes + root */
     uint32_t leaves; /* node of segment 0: a power of 4, and at least as many as segments */
     uint32_t root;   /* leaves / 4^k for a k of at least 1 */
+    uint32_t leaves_at, root_at; /* the offsets of these two, see max_tree_at() */
 };
 
-/* All values are 0, and the root stands above the first segments only. */
+/* All values are 0, and the root stands nowhere before max_tree_cover(). */
 static inline void max_tree_init(struct max_tree *tree, uint32_t *nodes, uint32_t leaves)
 {
     uint32_t root = leaves / MAX_TREE_FAN;
 
-    *tree = (struct max_tree){ nodes, nodes + leaves, nodes + root, leaves, root };
+    *tree = (struct max_tree){
+        .nodes = nodes,
+        .leaf = nodes + leaves,
+        .top = nodes + root,
+        .leaves = leaves,
+        .root = root,
+        .leaves_at = leaves * MAX_TREE_NODE,
+        .root_at = root * MAX_TREE_NODE,
+    };
+}
+
+/*
+ * On the ways through the tree a node is named by its distance from nodes[0] in bytes, `offset`:
+ * FAN times that is the offset of its first child. A segment is named by its leaf's.
+ */
+static inline uint32_t *max_tree_at(uint32_t *nodes, uint32_t offset)
+{
+    return (uint32_t *)((char *)nodes + offset);
+}
+
+static inline uint32_t max_tree_value(const struct max_tree *tree, uint32_t leaf)
+{
+    return *max_tree_at(tree->nodes, leaf);
+}
+
+static inline uint32_t max_tree_parent(uint32_t offset)
+{
+    return offset / MAX_TREE_FAN & ~(MAX_TREE_NODE - 1);
 }
 
 /* The first segment whose value is at least `value`; the caller knows that there is one. */
 static inline uint32_t max_tree_first(const struct max_tree *tree, uint32_t value)
 {
-    const uint32_t *nodes = tree->nodes;
-    uint32_t i = tree->root * MAX_TREE_FAN;
+    uint32_t *nodes = tree->nodes;
+    uint32_t offset = tree->root_at, leaves = tree->leaves_at;
 
-    for (;;) {
-        if (nodes[i] >= value)
-            ;
-        else if (nodes[i + 1] >= value)
-            i += 1;
-        else if (nodes[i + 2] >= value)
-            i += 2;
-        else
-            i += 3;
-        if (i >= tree->leaves)
-            return i - tree->leaves;
-        i *= MAX_TREE_FAN;
-    }
+    do {
+        offset *= MAX_TREE_FAN;
+        if (*max_tree_at(nodes, offset) < value &&
+            *max_tree_at(nodes, offset += MAX_TREE_NODE) < value &&
+            *max_tree_at(nodes, offset += MAX_TREE_NODE) < value)
+            offset += MAX_TREE_NODE;
+    } while (offset < leaves);
+    return offset;
 }
 
 /* A segment's value has grown to `value`. */
-static inline void max_tree_raise(struct max_tree *tree, uint32_t segment, uint32_t value)
+static inline void max_tree_raise(const struct max_tree *tree, uint32_t leaf, uint32_t value)
 {
-    uint32_t i = tree->leaves + segment;
+    uint32_t *nodes = tree->nodes, offset = leaf;
 
-    tree->leaf[segment] = value;
-    while (i != tree->root) {
-        i /= MAX_TREE_FAN;
-        if (tree->nodes[i] >= value)
-            return;
-        tree->nodes[i] = value;
-    }
+    do {
+        *max_tree_at(nodes, offset) = value;
+        offset = max_tree_parent(offset);
+    } while (*max_tree_at(nodes, offset) < value);
 }
 
 static inline uint32_t max_tree_of_two(uint32_t a, uint32_t b)
@@ -81,26 +103,23 @@ static inline uint32_t max_tree_of_four(const uint32_t *nodes)
 }
 
 /* A segment's value has shrunk to `value`. A node that was larger than the old one stays so. */
-static inline void max_tree_lower(struct max_tree *tree, uint32_t segment, uint32_t value)
+static inline void max_tree_lower(const struct max_tree *tree, uint32_t leaf, uint32_t value)
 {
-    uint32_t i = tree->leaves + segment;
-    uint32_t old = tree->leaf[segment];
+    uint32_t *nodes = tree->nodes, offset = leaf;
+    uint32_t old = *max_tree_at(nodes, leaf);
 
-    tree->leaf[segment] = value;
-    while (i != tree->root) {
-        i /= MAX_TREE_FAN;
-        if (tree->nodes[i] != old)
+    do {
+        *max_tree_at(nodes, offset) = value;
+        offset = max_tree_parent(offset);
+        if (*max_tree_at(nodes, offset) != old)
             return;
-        value = max_tree_of_four(&tree->nodes[i * MAX_TREE_FAN]);
-        if (value == old)
-            return;
-        tree->nodes[i] = value;
-    }
+        value = max_tree_of_four(max_tree_at(nodes, offset * MAX_TREE_FAN));
+    } while (value != old);
 }
 
 /*
  * Puts the root above segments 0 to `last`, and no higher. Those behind have the value 0, so that
- * a node that becomes the root's parent is the root's equal.
+ * a node that becomes the root's parent is the root's equal. The root's parent is there as well.
  */
 static inline void max_tree_cover(struct max_tree *tree, uint32_t last)
 {
@@ -112,6 +131,8 @@ static inline void max_tree_cover(struct max_tree *tree, uint32_t last)
         tree->nodes[tree->root / MAX_TREE_FAN] = tree->nodes[tree->root];
     tree->root = root;
     tree->top = tree->nodes + root;
+    tree->root_at = root * MAX_TREE_NODE;
+    tree->nodes[root / MAX_TREE_FAN] = UINT32_MAX;
 }
 
 #endif

@@ -124,7 +124,7 @@ static uint32_t hostile_word(uint32_t kind, vaddr_t address, vaddr_t block)
         32 | BLOCK_USED, /* ... and with flags */
         40 | BLOCK_USED | PREV_FREE,
         HEAD_KEY,
-        HEAD_KEY ^ BLOCK_USED ^ 32,
+        HEAD_KEY ^ 32,
     };
 
     return words[kind];
@@ -300,7 +300,7 @@ static void three_blocks_and_a_hole(void)
 /* A used head at an offset. */
 static void put_head(size_t offset, uint32_t size_and_flags)
 {
-    *word(offset) = size_and_flags ^ BLOCK_USED ^ head_mask(at(offset));
+    *word(offset) = size_and_flags ^ head_mask(at(offset));
 }
 
 static void expect_fault(enum heap_fault fault)
