@@ -235,7 +235,7 @@ static enum heap_fault check_lists(void)
     return seen_outside == (first_fit.outside != NULL) ? HEAP_SOUND : HEAP_BAD_LIST;
 }
 
-/* Every node is the largest of its children, and the root is not too low. */
+/* Every node is the largest of its children; the root is high enough, and changes stop there. */
 static enum heap_fault check_tree(void)
 {
     const struct max_tree *tree = &first_fit.tree;
@@ -249,7 +249,8 @@ static enum heap_fault check_tree(void)
                 return HEAP_BAD_TREE;
         }
     }
-    return nodes == 1 ? HEAP_SOUND : HEAP_BAD_TREE;
+    bool stops = tree->nodes[tree->root / MAX_TREE_FAN] == UINT32_MAX;
+    return nodes == 1 && stops ? HEAP_SOUND : HEAP_BAD_TREE;
 }
 
 /* Each class's list and spare, and that every chunk that the walk met belongs to one. */
