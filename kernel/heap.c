@@ -145,7 +145,7 @@ void heap_use_small(bool use)
 struct request {
     size_t size; /* bytes asked for, 1 to heap.largest */
     size_t align;
-    bool no_chunk; /* there was no memory for one */
+    bool no_chunk; /* there was no memory: what is left serves without a new one */
 };
 
 /* What a request lacks: pages up to `need`, for a chunk or for itself. */
@@ -171,9 +171,9 @@ static void *try_allocate(const struct request *request, struct lack *lack)
 {
     uint32_t class = small_class_of(request->size);
 
-    if (request->align > HEAP_ALIGN || !small_serves(request->size) || request->no_chunk)
+    if (request->align > HEAP_ALIGN || !small_serves(request->size))
         return take_block(request, lack);
-    if (small.partial[class] == NULL && small_may_grow(class)) {
+    if (small.partial[class] == NULL && !request->no_chunk && small_may_grow(class)) {
         lack->chunk = true;
         if (!small_add_chunk(class, &lack->need))
             return NULL;
@@ -216,10 +216,8 @@ static NOINLINE void *allocate(struct request request)
              * Without a chunk the request itself may find a place. Without pages, what another
              * thread freed meanwhile may serve, or a spare chunk that is given back.
              */
-            if (lack.chunk)
-                request.no_chunk = true;
-            else
-                out_of_memory = true;
+            out_of_memory = !lack.chunk;
+            request.no_chunk = true;
         }
     }
 }
