@@ -10,7 +10,8 @@ PACKAGES := gcc make binutils gcc-i686-linux-gnu binutils-i686-linux-gnu libcmoc
 	console-setup-linux grub-common grub-pc-bin grub-efi-amd64-bin grub-efi-ia32-bin xorriso \
 	mtools xz-utils qemu-system-x86 qemu-system-gui seabios ovmf ovmf-ia32 python3 \
 	python3-pytest python3-pytest-xdist gdb valgrind gawk util-linux zbar-tools \
-	bochs bochs-x bochsbios vgabios xvfb xdotool libjemalloc2:i386 libmimalloc2.0:i386 gnuplot-nox
+	bochs bochs-x bochsbios vgabios xvfb xdotool libjemalloc2:i386 libmimalloc2.0:i386 gnuplot-nox \
+	clang libclang-rt-14-dev lib32stdc++-12-dev
 # npm comes with other packages of node than Debian's too.
 PACKAGES += $(if $(shell command -v npm),,nodejs npm)
 NPM_PACKAGES := v86@0.5.462
@@ -280,6 +281,30 @@ $H/lib%.a:
 $H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
 	@$(HOSTCC) $(HOST_FLAGS) $< -L$H -lsupport -lpure -lsupport -lcmocka -o $@
 
+# What fuzzing has come upon, replayed; then fuzzing itself, on the same target.
+FUZZ_TARGETS := $(filter-out test_%,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
+FUZZ_SECONDS ?= 60
+HOST_TESTS   += $(FUZZ_TARGETS:%=$H/test_corpus_%)
+
+$H/test_corpus_%: tests/fuzz/test_corpus.c $H/tests/fuzz/%.o $H/libsupport.a $H/libpure.a
+	@$(HOSTCC) $(HOST_FLAGS) -Itests/host -DCORPUS='"tests/fuzz/corpus/$*"' $(filter %.c %.o,$^) \
+		-L$H -lsupport -lpure -lsupport -lcmocka -o $@
+$H/tests/fuzz/%.o: HOST_FLAGS += -Itests/host
+
+FUZZ_LIBS  := -L$(dir $(shell $(HOSTCC) -m32 -print-libgcc-file-name))
+FUZZ_FLAGS := $(filter-out -fsanitize=%,$(HOST_FLAGS)) -Itests/host -Wno-format-nonliteral \
+	-fsanitize=fuzzer,address,undefined
+FUZZ_WITH   = $(addprefix tests/host/,heap_arena.c heap_model.c heap_play.c support.c) $(HEAP_SOURCES)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS:%=$H/fuzz-%)
+	@for target in $(FUZZ_TARGETS); do mkdir -p $B/fuzz/$$target; \
+		$H/fuzz-$$target -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -detect_leaks=0 -print_final_stats=1 \
+			-artifact_prefix=$B/fuzz/$$target- $B/fuzz/$$target tests/fuzz/corpus/$$target || exit 1; done
+$H/fuzz-%: tests/fuzz/%.c FORCE
+	@echo "  FUZZCC  $@"
+	@clang $(FUZZ_FLAGS) $(FUZZ_LIBS) $< $(FUZZ_WITH) -lcmocka -o $@
+
 .SECONDARY: # keep the objects: removing them would be the last thing that `make test` prints
 
 .PHONY: host-tests test test-all
@@ -399,6 +424,7 @@ help:
 	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
+	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables; TRACES=FOLDER takes other traces, WRITE=1 renews"
 	@echo "                  the figures that it compares with; make bench-figures: pictures in docs/"

@@ -4,7 +4,9 @@
 usage: run.py [--quick] HOST_TEST...
 
 First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, and those
-of heap-replay. With --quick only those of pytest's tests that are marked so. A program that crashes counts as one failure.
+of heap-replay. With --quick only those of pytest's tests that are marked so; without it, host tests
+find RONINOS_TEST_ALL in their environment and take their time. A program that crashes counts as one
+failure.
 """
 import os
 import re
@@ -14,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKERS = os.cpu_count() or 2
-TIMEOUT = 300            # seconds for one host test; they take a few
+TIMEOUT = 600            # seconds for one host test; most take a few
 
 
 def run_host_test(program):
@@ -64,6 +66,8 @@ def run_boot_tests(quick):
 def main():
     arguments = sys.argv[1:]
     quick = "--quick" in arguments
+    if not quick:
+        os.environ["RONINOS_TEST_ALL"] = "1"
     host = run_host_tests([a for a in arguments if a != "--quick"])
     boot = run_boot_tests(quick)
     passed, failed = host[0] + boot[0], host[1] + boot[1]
