@@ -49,8 +49,8 @@ static inline void check_free(const struct block *block)
 {
     uint32_t size = block->head;
 
-    if (size - MIN_BLOCK >= first_fit.top - block_address(block) - MIN_BLOCK ||
-        last_word(block, size) != size || !(block_after(block, size)->head & PREV_FREE))
+    if (size >= first_fit.top - block_address(block) || last_word(block, size) != size ||
+        !(block_after(block, size)->head & PREV_FREE))
         smashed(block);
 }
 
