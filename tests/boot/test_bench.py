@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import kernel as bench  # noqa: E402
 
 QUICK = pytest.mark.quick
+FULL = pytest.mark.full
 ICOUNT = ["-icount", "shift=3,sleep=off"]
 OPERATIONS = [f"{what} {size}" for size in (32, 256, 1024, 16384) for what in ("kmalloc", "kfree")] + [
     "frame alloc", "frame free", "map page", "unmap page", "map 64 pages", "unmap 64 pages",
@@ -43,7 +44,7 @@ def test_bench_measures_everything_and_keeps_nothing(boot):
     assert not re.search("bench", "".join(machine.command("irq")))
 
 
-@QUICK
+@FULL
 def test_counts_are_the_same_in_every_run():
     """A switch takes at most 100 instructions, a lock and its release at most 21."""
     counted = bench.figures(images.BUILD)
@@ -91,9 +92,11 @@ def uptime(machine):
     return float(re.match(r"up 0:00:(\d\d\.\d\d)$", machine.one_line("uptime"))[1])
 
 
-@QUICK
-@pytest.mark.parametrize("cpu, word", [(None, ""), ("486", ""), ("486", "pit=off"),
-                                       ("pentium", "pit=off")])
+@pytest.mark.parametrize("cpu, word", [
+    pytest.param(None, "", marks=QUICK),
+    pytest.param("486", "", marks=QUICK),
+    pytest.param("486", "pit=off", marks=FULL),
+    pytest.param("pentium", "pit=off", marks=FULL)])
 def test_cpu_times_add_up_to_the_time_that_passed(boot, cpu, word):
     """With and without a TSC. Under -icount time is exact."""
     machine = boot(images.make_image(f"console=serial {word}"), cpu=cpu,

@@ -206,7 +206,7 @@ def test_heap_test_passes_and_gives_everything_back(machine):
     assert frames_elsewhere(after) <= frames_elsewhere(before)
 
 
-@quick
+@full
 def test_a_million_operations_under_preemption(boot):
     """With small objects, and with first fit alone, which then gives back all of it."""
     for words in ("", "small=off"):
@@ -237,7 +237,7 @@ def test_heap_test_is_stopped_and_gives_everything_back(machine):
 
 @pytest.mark.parametrize("memory, cpu, words", [
     pytest.param("4M", None, "", marks=quick),
-    pytest.param("600M", None, "", marks=quick),
+    pytest.param("600M", None, "", marks=full),
     pytest.param("16M", "486", "small=off", marks=quick),
     pytest.param("16M", "486", "", marks=full),
     pytest.param("4M", None, "small=off", marks=full),
