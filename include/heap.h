@@ -36,7 +36,7 @@ void heap_use_small(bool use);
 
 /*
  * At least `size` bytes at a multiple of 8, contents undefined. NULL when size is 0 or cannot be
- * had: the heap is then as it was.
+ * had: the heap is then as it was, but that chunks without a live object were given back.
  */
 void *kmalloc(size_t size) MUST_CHECK;
 
