@@ -2,10 +2,11 @@
  * The kernel heap: kmalloc and kfree over a window of virtual addresses, grown page by page.
  *
  * First fit by address: a request takes the lowest free block that is large enough, so that every
- * placement can be predicted. All functions lock for themselves, may sleep while pages are mapped,
+ * placement can be predicted; in a large heap small requests share blocks, as predictably
+ * (mem/small.h). All functions lock for themselves, may sleep while pages are mapped,
  * and must not be called from interrupt handlers (asserted).
  *
- * Pure but for what heap_system.h asks of the system.
+ * Pure but for what heap_system.h and heap_lock.h ask of the system.
  */
 #ifndef HEAP_H
 #define HEAP_H

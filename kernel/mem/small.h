@@ -4,9 +4,9 @@
  *   chunk  | links | idle bits | object | object | object | ... |
  *
  * A chunk is the payload of a first-fit block: up to 64 objects of one class, which is the request
- * rounded up to 8 bytes. Objects have no heads. Which chunk an address belongs to says a table with
- * one entry for each KiB of the window, and which object it is a multiplication; a bit then says
- * whether that object is live. So no pointer but exactly a live object's passes for one.
+ * rounded up to 8 bytes, 16 at least. Objects have no heads. Which chunk an address belongs to says
+ * a table with one entry for each KiB of the window, and which object it is a multiplication; a bit
+ * then says whether that object is live. So no pointer but exactly a live object's passes for one.
  *
  * The lowest idle object of a class's first partial chunk is taken; a chunk that was full becomes
  * the first when one of its objects is given back. Each class keeps one chunk without a live object
