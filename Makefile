@@ -101,7 +101,8 @@ CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral
 	-mpreferred-stack-boundary=2 \
 	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-common \
-	-fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-strict-aliasing -fno-asynchronous-unwind-tables \
+	-fstack-protector-strong -mstack-protector-guard=global \
 	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
 ASFLAGS := -g -march=i486 $(INCLUDES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \

@@ -71,20 +71,32 @@ static void crash_assert(void)
     ASSERT(two + two == 5);
 }
 
-static const struct {
+/* As a loop that runs one word too far: over the guard, but not yet over what lies behind it. */
+static void crash_stack_smash(void)
+{
+    uint32_t words[4], count = 5;
+
+    __asm__ volatile("" : "+r"(count));
+    for (uint32_t i = 0; i < count; i++)
+        *address_of((uint32_t)(uintptr_t)&words[0] + i * sizeof(words[0])) = i;
+}
+
+static const struct crash {
     const char *kind;
     void (*provoke)(void);
+    const char *what; /* one line of the list */
 } crashes[] = {
-    { "null-read", crash_null_read },
-    { "null-write", crash_null_write },
-    { "null-call", crash_null_call },
-    { "unmapped", crash_unmapped },
-    { "text-write", crash_text_write },
-    { "rodata-write", crash_rodata_write },
-    { "divide", crash_divide },
-    { "invalid-opcode", crash_invalid_opcode },
-    { "stack-overflow", crash_stack_overflow },
-    { "assert", crash_assert },
+    { "null-read", crash_null_read, "reads where a NULL pointer points" },
+    { "null-write", crash_null_write, "writes there" },
+    { "null-call", crash_null_call, "calls a function that is NULL" },
+    { "unmapped", crash_unmapped, "reads where nothing is mapped" },
+    { "text-write", crash_text_write, "writes to the kernel's text" },
+    { "rodata-write", crash_rodata_write, "writes to a constant" },
+    { "divide", crash_divide, "divides by zero" },
+    { "invalid-opcode", crash_invalid_opcode, "executes what is no instruction" },
+    { "stack-overflow", crash_stack_overflow, "calls itself until the stack is full" },
+    { "stack-smash", crash_stack_smash, "writes beyond an array on the stack" },
+    { "assert", crash_assert, "asserts what is not true" },
 };
 
 static const char *kinds(uint32_t argument, uint32_t index)
@@ -92,16 +104,24 @@ static const char *kinds(uint32_t argument, uint32_t index)
     return argument == 1 && index < ARRAY_SIZE(crashes) ? crashes[index].kind : NULL;
 }
 
+static void list_kinds(void)
+{
+    for (const struct crash *crash = crashes; crash < crashes + ARRAY_SIZE(crashes); crash++)
+        kprintf("%-20s %s\n", crash->kind, crash->what);
+}
+
 SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the kinds",
                         "crash null-read", kinds)
 {
     if (argc > 2)
         return SHELL_USAGE;
+    if (argc == 1) {
+        list_kinds();
+        return SHELL_OK;
+    }
     for (uint32_t i = 0; i < ARRAY_SIZE(crashes); i++) {
-        if (argc == 1)
-            kprintf("%s\n", crashes[i].kind);
-        else if (strcmp(argv[1], crashes[i].kind) == 0)
+        if (strcmp(argv[1], crashes[i].kind) == 0)
             crashes[i].provoke();
     }
-    return argc == 1 ? SHELL_OK : shell_error("unknown kind %.32s", argv[1]);
+    return shell_error("unknown kind %.32s", argv[1]);
 }

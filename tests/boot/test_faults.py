@@ -21,6 +21,7 @@ KINDS = {
     "invalid-opcode": "invalid opcode",
     "assert": r"\w+ (==|<|>|!=|<=|>=) \w+",
     "stack-overflow": "stack overflow.*shell",
+    "stack-smash": "stack smash in crash_stack_smash",
 }
 QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow"}
 
@@ -34,6 +35,12 @@ def crash(machine, kind):
     last = [line for line in machine.screen() if line][-1]
     machine.wait_for(last)
     return to_lines(machine.received[start:])
+
+
+def symbols():
+    """Addresses of the kernel's symbols, by name."""
+    with open(images.BUILD / "roninos.sym", encoding="utf-8") as file:
+        return {name: int(address, 16) for address, _, name in map(str.split, file)}
 
 
 def innermost(calls, count=3):
@@ -90,9 +97,24 @@ def test_the_fault_address_is_named(boot):
 
 @pytest.mark.quick
 def test_crash_lists_its_kinds(machine):
-    assert set(KINDS) <= set(machine.command("crash"))
+    """Each line begins with a kind, and says what it does."""
+    lines = [line.split(maxsplit=1) for line in machine.command("crash")]
+    assert set(KINDS) <= {kind for kind, _ in lines}
 
 
 @pytest.mark.quick
 def test_an_unknown_kind_crashes_nothing(machine):
     assert machine.one_line("crash gently").startswith("error: unknown ")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("cpu", ["max", "qemu32", "486"])
+def test_the_stack_guard_differs_from_boot_to_boot(boot, cpu):
+    """By RDRAND, by the TSC and the timer, by the timer alone."""
+    address = symbols()["__stack_chk_guard"]
+    guards = set()
+    for _ in range(3):
+        machine = boot(cpu=cpu)
+        guards.add(machine.one_line(f"peek {address:x}").split()[1])
+    assert len(guards) > 1
+    assert all(guard.endswith("00") for guard in guards), "a string must not write it"
