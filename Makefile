@@ -79,6 +79,7 @@ endif
 CC      := $(CROSS_COMPILE)gcc
 NM      := $(CROSS_COMPILE)nm
 OBJDUMP := $(CROSS_COMPILE)objdump
+ADDR2LINE := $(CROSS_COMPILE)addr2line
 STRIP   := $(CROSS_COMPILE)strip
 HOSTCC  := gcc
 HOSTAR  := ar
@@ -172,19 +173,26 @@ $B/linker.ld: linker.ld kernel/mem/layout.h Makefile
 	@mkdir -p $(@D)
 	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $< -o $@
 
-# The image is linked twice: first without symbols, then with the table of its own functions,
-# which is the last thing in .rodata and so moves no function. The build checks that it did not.
+# The image is linked twice: first without symbols, then with the tables of its own functions and source
+# lines, which are the last thing in .rodata and so move no function. The build checks that they did not.
 FUNCTIONS = $(NM) -n $(1) | awk '$$2 == "t" || $$2 == "T" { print $$1, $$3 }'
+LINE_ADDRESSES = $(OBJDUMP) --dwarf=decodedline $(1) | awk '$$3 ~ /^0x/ { print substr($$3, 3) }' | \
+	awk '{ printf "%8s\n", $$1 }' | tr ' ' 0 | sort -u
+LINES = $(call LINE_ADDRESSES,$(1)) > $B/addresses.txt && \
+	$(ADDR2LINE) -e $(1) < $B/addresses.txt | paste -d ' ' $B/addresses.txt - | \
+	sed 's,$(CURDIR)/,,; s, .*?.*, ? 0,; s,:\([0-9]*\).*, \1,'
 
 $B/roninos.elf: $(OBJECTS) $B/linker.ld kernel/symbols.awk
 	@echo "  LINK    $@"
-	@awk -f kernel/symbols.awk /dev/null > $B/symbols.S
+	@awk -f kernel/symbols.awk -v lines=/dev/null /dev/null > $B/symbols.S
 	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -o $B/first.elf
 	@$(call FUNCTIONS,$B/first.elf) > $B/functions.txt
-	@awk -f kernel/symbols.awk $B/functions.txt > $B/symbols.S
+	@$(call LINES,$B/first.elf) > $B/lines.txt
+	@awk -f kernel/symbols.awk -v lines=$B/lines.txt $B/functions.txt > $B/symbols.S
 	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -Wl,-Map=$B/roninos.map -o $@.new
-	@$(call FUNCTIONS,$@.new) | cmp -s - $B/functions.txt || \
-		{ echo "the symbol table moved the functions that it names" >&2; exit 1; }
+	@$(call FUNCTIONS,$@.new) | cmp -s - $B/functions.txt && \
+		$(call LINES,$@.new) | cmp -s - $B/lines.txt || \
+		{ echo "the symbol tables moved the functions that they name" >&2; exit 1; }
 	@mv $@.new $@
 	@$(NM) -n $@ > $B/roninos.sym
 	@$(OBJDUMP) -d $@ > $B/roninos.dis
