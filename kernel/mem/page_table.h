@@ -1,7 +1,7 @@
 /*
  * The page directory and its tables as a data structure: which tables there are, where they come
- * from, and how many entries each holds. What the entries say is paging.c's business; nobody else
- * includes this.
+ * from, and how many entries each holds. What the entries say is paging.c's business, and
+ * address.c's to show; nobody else includes this.
  *
  * The caller holds mmu_lock() around every function here but tables_init() and tables_in_use().
  */

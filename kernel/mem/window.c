@@ -187,6 +187,18 @@ void unmap_window(const void *address)
     give_back_locked(window.address);
 }
 
+bool window_find(vaddr_t address, vaddr_t *start, vaddr_t *end)
+{
+    for (uint32_t i = 0; i < window_count && i < WINDOWS_MAX; i++) {
+        if (address >= windows[i].start && address < windows[i].end) {
+            *start = windows[i].start;
+            *end = windows[i].end;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whether nothing is mapped in [start, end). */
 static bool nothing_mapped(vaddr_t start, vaddr_t end)
 {

@@ -3,10 +3,12 @@
  */
 #include <shell/shell.h>
 #include "mem/layout.h"
+#include <heap.h>
 #include <lib/string.h>
 #include <log.h>
 #include <mem/sections.h>
 #include <panic.h>
+#include <x86/irq.h>
 
 /* The compiler must neither see that these accesses are wrong nor leave them out. */
 static volatile uint32_t *address_of(uint32_t address)
@@ -53,7 +55,7 @@ static void crash_divide(void)
 
 static void crash_invalid_opcode(void)
 {
-    __asm__ volatile("ud2");
+    __asm__ volatile(".byte 0x0f, 0xb9, 0xc0"); /* UD1: UD2 is the compiler's */
 }
 
 static void crash_stack_overflow(void)
@@ -62,6 +64,46 @@ static void crash_stack_overflow(void)
 
     __asm__ volatile("" : "+r"(again));
     again();
+}
+
+static void crash_undefined_behaviour(void)
+{
+    static uint32_t words[4];
+    uint32_t index = 4;
+
+    __asm__ volatile("" : "+r"(index));
+    words[index]++;
+    __asm__ volatile("" : : "m"(words));
+}
+
+static void crash_double_free(void)
+{
+    void *block = kmalloc(100);
+
+    kfree(block);
+    __asm__ volatile("" : "+r"(block));
+    kfree(block);
+}
+
+static void crash_invalid_free(void)
+{
+    uint8_t *block = kmalloc(100);
+
+    __asm__ volatile("" : "+r"(block));
+    kfree(block + 8);
+}
+
+/* A handler runs on the stack of the thread that it interrupted. */
+static void crash_interrupt_read(void)
+{
+    irq_register(IRQ_SOFTWARE, crash_null_read, "crash");
+    irq_raise_software();
+}
+
+static void crash_interrupt_overflow(void)
+{
+    irq_register(IRQ_SOFTWARE, crash_stack_overflow, "crash");
+    irq_raise_software();
 }
 
 static void crash_assert(void)
@@ -96,6 +138,11 @@ static const struct crash {
     { "invalid-opcode", crash_invalid_opcode, "executes what is no instruction" },
     { "stack-overflow", crash_stack_overflow, "calls itself until the stack is full" },
     { "stack-smash", crash_stack_smash, "writes beyond an array on the stack" },
+    { "undefined-behaviour", crash_undefined_behaviour, "uses an index beyond an array" },
+    { "interrupt-read", crash_interrupt_read, "reads through NULL in an interrupt handler" },
+    { "interrupt-overflow", crash_interrupt_overflow, "fills the stack in an interrupt handler" },
+    { "double-free", crash_double_free, "frees a block twice" },
+    { "invalid-free", crash_invalid_free, "frees an address inside a block" },
     { "assert", crash_assert, "asserts what is not true" },
 };
 
