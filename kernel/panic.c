@@ -13,6 +13,7 @@
 #include <backtrace.h>
 #include <drivers/console.h>
 #include <drivers/power.h>
+#include <drivers/serial.h>
 #include <lib/printf.h>
 #include <log.h>
 #include <sched/thread.h>
@@ -224,7 +225,9 @@ _Noreturn static void report(struct origin *origin, const char *format, va_list 
         halt_forever();
     }
 
-    console_take_over(); /* writes what was waiting, so that this can fault too */
+    if (console_name(0) == NULL)
+        (void)serial_init(); /* so early that nothing else can be seen */
+    console_take_over();     /* writes what was waiting, so that this can fault too */
     if (depth > 1)
         kprintf("\n(a second panic while this one was being reported)");
     print_report(&first, text);

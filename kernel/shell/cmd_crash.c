@@ -167,8 +167,10 @@ SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the k
         return SHELL_OK;
     }
     for (uint32_t i = 0; i < ARRAY_SIZE(crashes); i++) {
-        if (strcmp(argv[1], crashes[i].kind) == 0)
-            crashes[i].provoke();
+        if (strcmp(argv[1], crashes[i].kind) != 0)
+            continue;
+        crashes[i].provoke();
+        return shell_error("nothing has noticed it");
     }
     return shell_error("unknown kind %.32s", argv[1]);
 }

@@ -1,5 +1,6 @@
 """What the kernel says of its own faults."""
 import re
+import subprocess
 from typing import NamedTuple
 
 import pytest
@@ -181,3 +182,181 @@ def test_the_stack_guard_differs_from_boot_to_boot(boot, cpu):
         guards.add(machine.one_line(f"peek {address:x}").split()[1])
     assert len(guards) > 1
     assert all(guard.endswith("00") for guard in guards), "a string must not write it"
+
+
+# ---- Where a report has the least to stand on --------------------------------------------------
+
+def gdb_server(folder):
+    """Options for a machine that a debugger can connect to."""
+    return ["-gdb", f"unix:{folder}/gdb,server=on,wait=off"]
+
+
+def debug(folder, *commands):
+    """Has gdb run commands on the machine, which goes on after them."""
+    commands = ["set architecture i386", f"target remote {folder}/gdb", *commands, "detach"]
+    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
+                    *[word for command in commands for word in ("-ex", command)]],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+
+
+def report_of(machine):
+    """The last report, without line breaks, once the machine stands still."""
+    machine.wait_for("The machine is halted.")
+    machine.wait_halted()
+    text = bytes(machine.received).decode(errors="replace")
+    return to_lines(text[text.rindex("PANIC: "):].encode())
+
+
+def calls_of(report):
+    return [match[3] for match in map(CALL.fullmatch, report) if match]
+
+
+# Where the boot is broken into, what it goes on with there, and what the report then says.
+EARLY = {
+    "before any output": ("serial_init", "crash_divide", "PANIC: divide error"),
+    "before the memory map": ("pmm_init", "crash_divide", "PANIC: divide error"),
+    "before paging": ("paging_init", "crash_stack_smash",
+                      "PANIC: stack smash in crash_stack_smash"),
+    "before the heap": ("heap_init", "crash_text_write", "PANIC: page fault: write to"),
+    "before the scheduler": ("sched_init", "crash_stack_overflow",
+                             r"PANIC: stack overflow in thread idle \(boot\)"),
+    "in the idle thread": ("timer_idle", "crash_stack_overflow",
+                           r"PANIC: stack overflow in thread idle \(boot\)"),
+}
+
+
+@pytest.mark.parametrize("moment", [pytest.param(moment, marks=pytest.mark.quick if moment in (
+    "before any output", "before the scheduler") else pytest.mark.full) for moment in EARLY])
+def test_early_in_the_boot(start, tmp_path, moment):
+    """The report needs neither paging, heap nor threads, and no output that is there already."""
+    function, crash_function, title = EARLY[moment]
+    machine = start(extra=["-S", *gdb_server(tmp_path)])
+    debug(tmp_path, f"hbreak {function}", "continue", f"set $eip = {crash_function}", "delete")
+    report = report_of(machine)
+    assert re.match(title, report[0])
+    assert "thread idle" in report[4 - (len(report[1:4]) < 3)]
+    assert calls_of(report)[0] in (crash_function, "__stack_chk_fail")
+    if "overflow" in crash_function:
+        assert re.fullmatch(f"{HEX}: guard page below the stack of thread idle .boot.", report[5])
+
+
+@pytest.mark.full
+def test_a_heap_that_is_broken(boot, tmp_path):
+    """A figure of the heap that leads to where nothing is: whoever follows it faults and is named."""
+    machine = boot(extra=gdb_server(tmp_path))
+    assert "used" in machine.command("who 18000010")[0]
+    debug(tmp_path, "set var first_fit.top = 0x20000000", "set var first_fit.outside = 0x20000000",
+          "set var first_fit.outside_size = 4096")
+    assert re.fullmatch("0x18000010: heap, whose own figures are broken.*",
+                        machine.command("who 18000010")[0])
+    machine.send("crash double-free\r")
+    report = report_of(machine)
+    assert re.match(f"PANIC: page fault: write to {HEX} .not present", report[0])
+    assert re.fullmatch(f"{HEX}: heap, whose own figures are broken.*", report[5])
+    assert "crash_double_free" in calls_of(report)
+
+
+@pytest.mark.full
+def test_a_head_that_is_smashed(boot, tmp_path):
+    machine = boot(extra=gdb_server(tmp_path))
+    block = int(machine.one_line("kmalloc 1000"), 16)
+    debug(tmp_path, f"set *(int *){block - 4} = 0x41414141")
+    assert machine.command(f"who {block:x}")[0] == \
+        f"0x{block:08x}: heap: the head of the block at 0x{block:08x} is smashed, and hides it"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(4))
+def test_a_part_of_the_report_that_faults_is_left_out(boot, tmp_path, part):
+    """Registers, address, calls, log: a function that only one of them calls is made to fault."""
+    function = ["thread_name", "address_describe", "backtrace_walk", "log_tail"][part]
+    machine = boot(extra=gdb_server(tmp_path))
+    debug(tmp_path, f"set *(short *){function} = 0x0b0f")       # UD2
+    machine.send("crash null-read\r")
+    report = report_of(machine)
+    assert b"(a second panic while this one was being reported)" in machine.received
+    assert report[0].startswith("PANIC: page fault: read of NULL")
+    has = ["thread" in report[4], any(line.startswith("0x00000000: ") for line in report),
+           bool(calls_of(report)), "the log's last lines:" in report]
+    assert has == [other != part for other in range(4)]
+
+
+@pytest.mark.full
+def test_a_thread_that_was_overwritten(boot, tmp_path):
+    machine = boot(extra=gdb_server(tmp_path))
+    debug(tmp_path, "set var current = 0x90000000", "set var owners[1] = 0x90000000",
+          "set $eip = crash_null_read")
+    report = report_of(machine)
+    assert report[4].endswith("thread ?")
+
+
+# ---- who ---------------------------------------------------------------------------------------
+
+@pytest.mark.quick
+def test_who_says_what_an_address_is(machine):
+    """The map of the address space, from one end to the other."""
+    place = symbols()
+    for address, what in [
+            (0x10, "page 0, .*NULL.*"),
+            (0xb8000, "VGA memory"),
+            (0xf0000, "low memory, .*"),
+            (place["kfree"] + 3, r"kernel text: kfree\+0x3 kernel/heap\.c:\d+"),
+            (place["_rodata_start"], "kernel read-only data"),
+            (place["__stack_chk_guard"], "kernel data"),
+            (place["_bss_start"], "kernel data that is zero at start .*"),
+            (place["page_directory"] + 4 * 0x18000000 // 0x400000,
+             "page directory: the entry for 0x18000000"),
+            (place["_boot_stack_guard"], r"guard page below the stack of thread idle \(boot\)"),
+            (place["_boot_stack_top"] - 100, r"stack of thread idle \(boot\), 100 bytes below .*"),
+            (0x4000000, "RAM by identity mapping: .*"),
+            (0x18000008, r"heap: byte 0 of the block at 0x18000008, \d+ bytes, used"),
+            (0x18000004, r"heap: the head of the block at 0x18000008, \d+ bytes, used"),
+            (0x30000000, "heap: not mapped yet, .*"),
+            (0x38800000, "the heap's index, not mapped yet"),
+            (0x39000000, "guard page below the stack of thread reaper"),
+            (0x39004ffc, "stack of thread reaper, 4 bytes below its end"),
+            (0x3ff00000, "room for stacks: .*"),
+            (0x40000000, f"window .*, 0x40000000 - {HEX}"),
+            (0x7ffff000, "room for windows: .*"),
+            (0x9ffff000, "room that is kept for the checking build's shadow memory"),
+            (0xffffffff, "nothing")]:
+        said = machine.command(f"who {address:x}")
+        assert re.fullmatch(f"0x{address:08x}: {what}", said[0])
+        assert said[1].startswith(f"directory[{address >> 22}] ")
+
+
+@pytest.mark.quick
+def test_who_knows_free_and_used_blocks(machine):
+    blocks = [int(machine.one_line("kmalloc 5000"), 16) for _ in range(2)]
+    size = blocks[1] - blocks[0]
+    for state in ("used", "free"):
+        assert machine.command(f"who {blocks[0] + 8:x}")[0].endswith(
+            f": heap: byte 8 of the block at 0x{blocks[0]:08x}, {size} bytes, {state}")
+        machine.command(f"kfree {blocks[state == 'free']:x}")
+
+
+@pytest.mark.quick
+def test_who_reads_the_tables_as_they_are(machine):
+    frame = machine.one_line("frame alloc")
+    machine.command(f"map b0000000 {frame} ro")
+    what, directory, table = machine.command("who b0000004")
+    assert what == "0xb0000004: nothing of the kernel's: mapped in the memory laboratory"
+    assert re.fullmatch(rf"directory\[704\] {HEX}: present, writable, table {HEX}", directory)
+    assert re.fullmatch(rf"table\[0\] {HEX}: present, read-only, frame {frame}", table)
+    machine.command("peek b0000000")
+    assert ", accessed, frame" in machine.command("who b0000004")[2]
+    machine.command("unmap b0000000")
+    machine.command(f"frame free {frame}")
+
+
+@pytest.mark.full
+def test_every_line_that_the_kernel_knows_is_the_linkers(machine):
+    """What `who` says of each function's first and last byte, and in between, is what addr2line says."""
+    lines = (images.BUILD / "lines.txt").read_text().splitlines()
+    for row in lines[7::401]:
+        address, file, line = row.split()
+        said = machine.command(f"who {address}")[0]
+        if file == "?":
+            assert ": kernel text: " in said and ":" not in said.split("+")[1]
+        else:
+            assert said.endswith(f" {file}:{line}")
