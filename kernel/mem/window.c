@@ -177,7 +177,7 @@ void unmap_window(const void *address)
         window = windows[i];
     mmu_unlock(state);
     if (window.start == 0)
-        panic("unmap_window: there is no window at %p", address);
+        panic_about((vaddr_t)address, "unmap_window: there is no window at %p", address);
 
     /* The addresses stay taken until nothing is mapped there any more. */
     if (window.large)

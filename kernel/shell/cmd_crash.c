@@ -79,10 +79,13 @@ static void crash_undefined_behaviour(void)
     __asm__ volatile("" : : "m"(words));
 }
 
+/* The block behind it keeps it from melting into the wilderness, where nobody could tell its size.
+ */
 static void crash_double_free(void)
 {
-    void *block = kmalloc(100);
+    void *block = kmalloc(100), *behind = kmalloc(100);
 
+    __asm__ volatile("" : : "r"(behind));
     kfree(block);
     __asm__ volatile("" : "+r"(block));
     kfree(block);

@@ -117,7 +117,8 @@ _Noreturn static void undefined_behaviour(const struct regs *regs)
 _Noreturn static __attribute__((noinline)) void exception(const struct regs *regs)
 {
     const char *name = exception_names[regs->vector];
-    const struct panic_cause cause = { regs, regs_esp(regs), NULL };
+    bool astray = !within(regs->eip, _text_start, _text_end);
+    const struct panic_cause cause = { regs, regs_esp(regs), astray ? &regs->eip : NULL };
 
     if (regs->vector == VECTOR_PAGE_FAULT)
         page_fault(regs);

@@ -40,8 +40,10 @@ KINDS = {
     "stack-smash": Kind("stack smash in crash_stack_smash"),
     "interrupt-read": Kind("page fault: read of NULL", "0x00000000", "page 0, .* NULL"),
     "interrupt-overflow": Kind("stack overflow in thread shell", HEX, GUARD.format("shell")),
-    "double-free": Kind(f"kfree: double free of {HEX}"),
-    "invalid-free": Kind(f"kfree: invalid free of {HEX}"),
+    "double-free": Kind(f"kfree: double free of {HEX}", HEX,
+                        r"heap: byte 0 of the block at 0x\w+, 104 bytes, free", True),
+    "invalid-free": Kind(f"kfree: invalid free of {HEX}, which lies inside a block", HEX,
+                         r"heap: byte 8 of the block at 0x\w+, 104 bytes, used", True),
 }
 QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow", "undefined-behaviour",
          "interrupt-overflow"}
@@ -130,8 +132,10 @@ def assert_address(expected, title, lines):
     assert re.match(rf"directory\[{address >> 22}\] {HEX}: (not present$|present, )", directory)
     assert bool(table) == ("table 0x" in directory)
     if table:
-        state = f"present, read-only, .*frame 0x{address & ~0xfff:08x}" if expected.present \
-            else "not present"
+        state = "not present"
+        if expected.present:
+            frame = f"0x{address & ~0xfff:08x}" if address < 0x18000000 else HEX
+            state = f"present, (read-only|writable), .*frame {frame}"
         assert re.fullmatch(rf"table\[{address >> 12 & 1023}\] {HEX}: {state}", table[0])
 
 
