@@ -127,7 +127,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
-	$(addprefix kernel/,cmdline.c heap.c multiboot2.c) \
+	$(addprefix kernel/,address.c cmdline.c heap.c multiboot2.c) \
 	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c page_table.c \
 		paging.c small.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \

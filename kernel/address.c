@@ -62,34 +62,38 @@ static bool is_mapped(vaddr_t address)
 
 /* The flags in words, and where the entry leads. */
 static void format_entry(char *text, const char *name, uint32_t index, entry_t entry,
-                         const char *target)
+                         const char *target, paddr64_t phys)
 {
     if (!(entry & ENTRY_PRESENT)) {
         ksnprintf(text, SIZE, "%s[%u] 0x%08x: not present", name, index, entry);
         return;
     }
-    ksnprintf(text, SIZE, "%s[%u] 0x%08x: present, %s%s%s%s%s%s, %s 0x%08x", name, index, entry,
+    ksnprintf(text, SIZE, "%s[%u] 0x%08x: present, %s%s%s%s%s%s, %s 0x%08llx", name, index, entry,
               entry & PAGE_WRITE ? "writable" : "read-only", entry & ENTRY_USER ? ", user" : "",
               entry & PAGE_WRITE_THROUGH ? ", write-through" : "",
               entry & PAGE_CACHE_DISABLE ? ", not cached" : "",
               entry & ENTRY_ACCESSED ? ", accessed" : "", entry & ENTRY_DIRTY ? ", dirty" : "",
-              target, entry & PAGE_MASK);
+              target, phys);
 }
 
 static void describe_entries(vaddr_t address, struct address_text *text)
 {
     struct entries entries = entries_of(address);
     bool large = (entries.directory & ENTRY_PRESENT) && !is_table(entries.directory);
+    paddr64_t target = entries.directory & PAGE_MASK;
 
     text->table[0] = '\0';
     if (!paging_enabled()) {
         ksnprintf(text->directory, SIZE, "paging is off: every address is its own");
         return;
     }
+    if (large)
+        target = translate(address).phys - address % LARGE_PAGE_SIZE;
     format_entry(text->directory, "directory", directory_index(address), entries.directory,
-                 large ? "4 MiB at" : "table");
+                 large ? "4 MiB at" : "table", target);
     if (entries.has_table)
-        format_entry(text->table, "table", table_index(address), entries.table, "frame");
+        format_entry(text->table, "table", table_index(address), entries.table, "frame",
+                     entries.table & PAGE_MASK);
     else if (is_table(entries.directory))
         ksnprintf(text->table, SIZE, "table: it cannot be read");
 }

@@ -249,7 +249,8 @@ def test_a_heap_that_is_broken(boot, tmp_path):
     """A figure of the heap that leads to where nothing is: whoever follows it faults and is named."""
     machine = boot(extra=gdb_server(tmp_path))
     assert "used" in machine.command("who 18000010")[0]
-    debug(tmp_path, "set var first_fit.top = 0x20000000", "set var first_fit.outside = 0x20000000",
+    debug(tmp_path, "set var first_fit.mapped = 0x30000000",
+          "set var first_fit.top = 0x20000000", "set var first_fit.outside = 0x20000000",
           "set var first_fit.outside_size = 4096")
     assert re.fullmatch("0x18000010: heap, whose own figures are broken.*",
                         machine.command("who 18000010")[0])
