@@ -105,11 +105,13 @@ void backtrace_walk_frame(uint32_t frame, backtrace_visit *visit)
 #define PUSH_EBP     0x55
 #define MOV_ESP_EBP0 0x89 /* MOV %esp, %ebp, first byte */
 #define MOV_ESP_EBP1 0xe5
+#define POP_EBP      0x5d
+#define LEAVE        0xc9
 
 /*
  * Where a trapped function keeps its return address, if EBP is still its caller's: the compiler
- * leaves the frame out of some leaves, makes it late in others, and a call to where there is no
- * code has only pushed the return address. 0 if EBP is the function's own.
+ * leaves the frame out of some leaves, makes it late or ends it early in others, and a call to
+ * where there is no code has only pushed the return address. 0 if EBP is the function's own.
  */
 static uint32_t return_address_at(uint32_t eip, uint32_t esp)
 {
@@ -119,6 +121,8 @@ static uint32_t return_address_at(uint32_t eip, uint32_t esp)
     if (!symbol_find(eip, &name, &offset))
         return esp;
     const uint8_t *code = (const uint8_t *)(uintptr_t)(eip - offset);
+    if (offset > 0 && (code[offset - 1] == POP_EBP || code[offset - 1] == LEAVE))
+        return esp; /* an access between the frame's end and RET */
     for (uint32_t i = 0; i + 1 < offset; i++) {
         if (code[i] == MOV_ESP_EBP0 && code[i + 1] == MOV_ESP_EBP1)
             return 0;

@@ -108,6 +108,7 @@ def assert_report(machine, kind, rows=None):
     mine = next(i for i, call in enumerate(calls) if call[3] == function)
     assert mine < DEPTH.get(kind, 3)
     assert re.fullmatch(r"kernel/shell/cmd_crash\.c:\d+", calls[mine][4])
+    assert [call[3] for call in calls].count("command_crash") == 1, "no caller is left out"
     assert ("overflow" in kind) == any(int(call[5] or 0) > 500 for call in calls)
     code = [int(call[2], 16) for call in calls[kind == "null-call":]]
     assert len(code) >= 3 and all(0x100000 <= address < 0x400000 for address in code)
