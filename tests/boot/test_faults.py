@@ -48,7 +48,7 @@ KINDS = {
 QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow", "undefined-behaviour",
          "interrupt-overflow"}
 # Between the kind's own function and the panic: those that found it.
-DEPTH = {"double-free": 4, "invalid-free": 4, "interrupt-read": 5, "interrupt-overflow": 7}
+DEPTH = {"double-free": 5, "invalid-free": 5, "interrupt-read": 5, "interrupt-overflow": 7}
 
 
 def crash(machine, kind):
