@@ -51,7 +51,7 @@ static struct entries entries_of(vaddr_t address)
     return entries;
 }
 
-static bool is_mapped(vaddr_t address)
+static bool is_present(vaddr_t address)
 {
     struct entries entries = entries_of(address);
 
@@ -108,7 +108,7 @@ static bool heap_can_be_walked(void)
         first_fit.start != first_fit.base + HEAP_HEAD || first_fit.top < first_fit.start)
         return false;
     for (vaddr_t page = first_fit.base; page < first_fit.mapped; page += PAGE_SIZE) {
-        if (!is_mapped(page))
+        if (!is_present(page))
             return false;
     }
     return true;
@@ -255,7 +255,7 @@ static const char *nobodys(vaddr_t address)
         return "room for windows: there is none here";
     if (address >= SHADOW_BASE && address < SHADOW_END)
         return "room that is kept for the checking build's shadow memory";
-    if (is_mapped(address))
+    if (is_present(address))
         return "nothing of the kernel's: mapped in the memory laboratory";
     return "nothing";
 }
@@ -275,7 +275,7 @@ static void describe_what(vaddr_t address, char *text)
     else if (address >= HEAP_BASE && address < HEAP_BASE + HEAP_MAX)
         describe_heap(address, text);
     else if (address >= HEAP_INDEX_BASE && address < HEAP_INDEX_END)
-        ksnprintf(text, SIZE, "the heap's index%s", is_mapped(address) ? "" : ", not mapped yet");
+        ksnprintf(text, SIZE, "the heap's index%s", is_present(address) ? "" : ", not mapped yet");
     else if (!describe_window(address, text))
         ksnprintf(text, SIZE, "%s", nobodys(address));
 }
