@@ -167,7 +167,7 @@ static struct script script; /* one test at a time */
 
 SELFTEST(heap_placement, "heap: 4000 operations place every block where a naive list does")
 {
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
 
     heap_use_small(false);
     const char *wrong = run_undisturbed(&script);
@@ -184,7 +184,7 @@ static void *take_ballast(void)
 
 SELFTEST(heap_placement_small, "heap: the same with small objects in chunks")
 {
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
     void *ballast = take_ballast();
 
     heap_use_small(true);
@@ -230,7 +230,7 @@ static const char *check_objects(vaddr_t *objects)
 SELFTEST(heap_objects, "heap: small objects live and end one by one")
 {
     static vaddr_t objects[OBJECTS];
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
     void *ballast = take_ballast();
     const char *wrong = NULL;
 
