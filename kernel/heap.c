@@ -1,5 +1,5 @@
 /*
- * The kernel heap: kmalloc and kfree.
+ * The kernel heap.
  *
  * Two layers place the bytes, mem/small.h for small requests in front of mem/first_fit.h for all
  * others; here are what they must not know: the lock, pages, figures, and what a pointer is worth.
@@ -15,6 +15,7 @@
  */
 #include <heap.h>
 #include "mem/first_fit.h"
+#include "mem/heap_core.h"
 #include "mem/heap_index.h"
 #include "mem/heap_walk.h"
 #include "mem/layout.h"
@@ -29,11 +30,7 @@
 #define TRIM_ABOVE (16u * PAGE_SIZE)
 #define TRIM_TO    (8u * PAGE_SIZE)
 
-static struct {
-    size_t largest; /* no request above this can be served */
-    uint64_t allocs, frees;
-    vaddr_t trim_below; /* a top below this leaves more pages unused than are kept */
-} heap;
+struct heap_core heap_core;
 
 /* The block that serves a request of 1 to `largest` bytes. */
 static inline uint32_t block_size(size_t request)
@@ -55,7 +52,7 @@ static void set_mapped(vaddr_t end)
 {
     first_fit_map(end);
     small_map(end);
-    heap.trim_below =
+    heap_core.trim_below =
         end > lowest_mapped_end() && end - first_fit.base > TRIM_ABOVE ? end - TRIM_ABOVE : 0;
 }
 
@@ -114,8 +111,8 @@ void heap_init(vaddr_t base, size_t size, vaddr_t index)
            size >= HEAP_FIRST_PAGES * PAGE_SIZE);
 
     struct heap_index arrays = heap_index_init(index, size);
-    memset(&heap, 0, sizeof(heap));
-    heap.largest = size;
+    memset(&heap_core, 0, sizeof(heap_core));
+    heap_core.largest = size;
     first_fit_init(base, base + size, arrays.nodes, arrays.first);
     small_init(arrays.granules);
     if (!map_up_to(lowest_mapped_end()))
@@ -137,7 +134,7 @@ void heap_use_small(bool use)
 /* ---- Allocating ---- */
 
 struct request {
-    size_t size; /* bytes asked for, 1 to heap.largest */
+    size_t size; /* bytes asked for, 1 to heap_core.largest */
     size_t align;
     bool small;    /* a chunk is to serve it, if its class has or may have one */
     bool no_chunk; /* there was no memory: what is left serves without a new one */
@@ -199,7 +196,7 @@ static NOINLINE void *allocate(struct request request)
         void *ptr = try_allocate(&request, &lack);
         bool again = ptr == NULL && out_of_memory && small_give_spare();
         if (ptr != NULL)
-            heap.allocs++;
+            heap_core.allocs++;
         heap_unlock(state);
 
         if (ptr != NULL || (out_of_memory && !again)) {
@@ -234,24 +231,23 @@ static NOINLINE IN_REGISTERS void *allocate_below(size_t size, uint32_t state)
         heap_unlock(state);
         return allocate((struct request){ .size = size, .align = HEAP_ALIGN });
     }
-    heap.allocs++;
+    heap_core.allocs++;
     heap_unlock(state);
     return ptr;
 }
 
-/* A request that is none for small objects. */
-static NOINLINE IN_REGISTERS void *allocate_block(size_t size)
+NOINLINE IN_REGISTERS void *heap_alloc_block(size_t size)
 {
-    if (size - 1 >= heap.largest)
+    if (size - 1 >= heap_core.largest)
         return NULL;
 
     uint32_t state = heap_lock(), bytes = block_size(size);
     void *ptr;
     if (first_fit_lists(bytes)) {
-        heap.allocs++;
+        heap_core.allocs++;
         ptr = first_fit_take_listed(bytes);
     } else if (first_fit_top_serves(bytes)) {
-        heap.allocs++;
+        heap_core.allocs++;
         ptr = first_fit_take_top(bytes);
     } else {
         return allocate_below(size, state);
@@ -260,23 +256,21 @@ static NOINLINE IN_REGISTERS void *allocate_block(size_t size)
     return ptr;
 }
 
-/* `ptr` was a chunk's last idle object. Takes over the lock. */
-static NOINLINE IN_REGISTERS void *last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state)
+NOINLINE IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state)
 {
     small_chunk_is_full(chunk);
     heap_unlock(state);
     return ptr;
 }
 
-/* A small request for which there is no object. Takes over the lock. */
-static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, uint32_t state)
+NOINLINE IN_REGISTERS void *heap_alloc_without_object(size_t size, uint32_t state)
 {
     bool may_grow = small_may_grow(small_class_of(size));
 
     heap_unlock(state);
     return may_grow && size != 0
                ? allocate((struct request){ .size = size, .align = HEAP_ALIGN, .small = true })
-               : allocate_block(size);
+               : heap_alloc_block(size);
 }
 
 /* A request that a chunk serves, if its class has or may have one. */
@@ -286,42 +280,29 @@ static NOINLINE IN_REGISTERS void *allocate_small(size_t size)
     struct chunk *chunk = small.partial[small_number_of(size)];
 
     if (UNLIKELY(chunk == NULL))
-        return allocate_without_object(size, state);
+        return heap_alloc_without_object(size, state);
 
     uint32_t idle = chunk->idle;
     void *ptr = small_take(chunk, idle);
-    heap.allocs++;
+    heap_core.allocs++;
     if (UNLIKELY(small_others(idle) == 0))
-        return last_of_chunk(ptr, chunk, state);
+        return heap_last_of_chunk(ptr, chunk, state);
     heap_unlock(state);
     return ptr;
 }
 
-void *kmalloc(size_t size)
+void *heap_alloc(size_t size)
 {
-    return small_serves(size) ? allocate_small(size) : allocate_block(size);
+    return small_serves(size) ? allocate_small(size) : heap_alloc_block(size);
 }
 
-void *kmalloc_aligned(size_t size, size_t align)
+void *heap_alloc_aligned(size_t size, size_t align)
 {
-    if (size - 1 >= heap.largest || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
+    if (size - 1 >= heap_core.largest || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
         return NULL;
     if (align <= HEAP_ALIGN)
-        return kmalloc(size);
+        return heap_alloc(size);
     return allocate((struct request){ .size = size, .align = align });
-}
-
-void *kcalloc(size_t count, size_t size)
-{
-    size_t total;
-
-    if (__builtin_mul_overflow(count, size, &total))
-        return NULL;
-
-    void *ptr = kmalloc(total);
-    if (ptr != NULL)
-        memset(ptr, 0, total);
-    return ptr;
 }
 
 /* ---- Pointers ---- */
@@ -343,12 +324,6 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
     }
 }
 
-/* Where an address lies in the window; at a payload of it or behind, at least HEAP_HEAD. */
-static inline uint32_t heap_offset(const void *ptr)
-{
-    return (uint32_t)((vaddr_t)ptr - first_fit.start);
-}
-
 /* NULL, or what is not live. Takes over the lock. */
 static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
 {
@@ -360,8 +335,8 @@ static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
 /* Counts that the top has come down. Takes over the lock. */
 static inline void freed_last(uint32_t state)
 {
-    heap.frees++;
-    bool surplus = first_fit.top < heap.trim_below;
+    heap_core.frees++;
+    bool surplus = first_fit.top < heap_core.trim_below;
     heap_unlock(state);
     if (UNLIKELY(surplus))
         trim();
@@ -383,7 +358,7 @@ static NOINLINE IN_REGISTERS void free_below_top(void *ptr, uint32_t head, uint3
 
     if (UNLIKELY(!head_ends_below_top(block, head)))
         return free_last(ptr, head, state);
-    heap.frees++;
+    heap_core.frees++;
     first_fit_release_below(block, head);
     heap_unlock(state);
 }
@@ -414,9 +389,7 @@ static NOINLINE IN_REGISTERS void free_beside(void *ptr, uint32_t distance,
     free_block(ptr, heap_offset(ptr), state);
 }
 
-/* A chunk that was full or is empty now. `before`: what was idle. Takes over the lock. */
-static NOINLINE IN_REGISTERS void chunk_changed(struct chunk *chunk, uint32_t before,
-                                                uint32_t state)
+NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t before, uint32_t state)
 {
     if (before == 0)
         small_chunk_has_room(chunk);
@@ -436,9 +409,9 @@ static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, ui
     if (UNLIKELY(idle == before))
         return free_nothing(ptr, state);
     small_give(chunk, idle);
-    heap.frees++;
+    heap_core.frees++;
     if (UNLIKELY(before == 0) || UNLIKELY(idle == chunk->all))
-        return chunk_changed(chunk, before, state);
+        return heap_chunk_changed(chunk, before, state);
     heap_unlock(state);
 }
 
@@ -453,7 +426,7 @@ static NOINLINE IN_REGISTERS void free_before(void *ptr, uint32_t entry, uint32_
     free_at(ptr, small_distance((vaddr_t)ptr, entry), entry_chunk(entry), state);
 }
 
-void kfree(void *ptr)
+void heap_free(void *ptr)
 {
     uint32_t state = heap_lock();
 
@@ -468,21 +441,11 @@ void kfree(void *ptr)
     free_at(ptr, distance, entry_chunk(entry), state);
 }
 
-/* What a live pointer points to: an object of a chunk, or a block if `chunk` is NULL. */
-struct live {
-    struct chunk *chunk;
-    struct block *block;
-};
-
-/*
- * Whether `ptr` is exactly what kmalloc() gave for an object or a block that is live; any value
- * is allowed. Looks at a few words whatever the heap holds.
- */
-static bool find_live(const void *ptr, struct live *live)
+bool heap_find_live(const void *ptr, struct heap_live *live)
 {
     vaddr_t address = (vaddr_t)ptr;
 
-    *live = (struct live){ NULL, payload_block(ptr) };
+    *live = (struct heap_live){ NULL, payload_block(ptr) };
     if (address % HEAP_ALIGN != 0 || !is_mapped(address))
         return false;
 
@@ -494,30 +457,21 @@ static bool find_live(const void *ptr, struct live *live)
     return index < chunk->count && !small_is_idle(chunk, index);
 }
 
-/* Bytes that may be used at a live pointer. */
-static size_t usable_size(const struct live *live)
-{
-    return live->chunk != NULL ? live->chunk->size : used_size(live->block) - HEAP_HEAD;
-}
-
-/*
- * Resizes in place if that is possible; maps pages if the wilderness lies behind the block. An
- * object stays where it is as long as it is large enough.
- */
-static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
+bool heap_resize(void *ptr, size_t size, const char *caller)
 {
     bool growing = false;
 
+    if (size > heap_core.largest)
+        return false;
     for (;;) {
-        struct live live;
+        struct heap_live live;
         vaddr_t need = 0;
         uint32_t state = heap_lock();
-        if (!find_live(ptr, &live))
-            reject(ptr, "krealloc");
-        *old_size = usable_size(&live);
-        bool done = live.chunk != NULL ? size <= *old_size
+        if (!heap_find_live(ptr, &live))
+            reject(ptr, caller);
+        bool done = live.chunk != NULL ? size <= live.chunk->size
                                        : first_fit_resize(live.block, block_size(size), &need);
-        bool surplus = first_fit.top < heap.trim_below;
+        bool surplus = first_fit.top < heap_core.trim_below;
         heap_unlock(state);
 
         bool retry = !done && need != 0;
@@ -536,36 +490,13 @@ static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
     }
 }
 
-void *krealloc(void *ptr, size_t size)
+size_t heap_usable_size(const void *ptr, const char *caller)
 {
-    size_t old_size;
-
-    if (ptr == NULL)
-        return kmalloc(size);
-    if (size == 0) {
-        kfree(ptr);
-        return NULL;
-    }
-    if (size > heap.largest)
-        return NULL;
-    if (resize_in_place(ptr, size, &old_size))
-        return ptr;
-
-    void *copy = kmalloc(size);
-    if (copy != NULL) {
-        memcpy(copy, ptr, old_size < size ? old_size : size);
-        kfree(ptr);
-    }
-    return copy;
-}
-
-size_t kmalloc_usable_size(const void *ptr)
-{
-    struct live live;
+    struct heap_live live;
     uint32_t state = heap_lock();
-    if (!find_live(ptr, &live))
-        reject(ptr, "kmalloc_usable_size");
-    size_t size = usable_size(&live);
+    if (!heap_find_live(ptr, &live))
+        reject(ptr, caller);
+    size_t size = heap_live_size(&live);
     heap_unlock(state);
     return size;
 }
@@ -574,9 +505,9 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    struct live live;
+    struct heap_live live;
     uint32_t state = heap_lock();
-    bool is_live = find_live(ptr, &live);
+    bool is_live = heap_find_live(ptr, &live);
     heap_unlock(state);
     return is_live;
 }
@@ -601,12 +532,12 @@ struct heap_stats heap_get_stats(void)
         .used = bytes_used(),
         .peak = first_fit.usage.peak,
         .largest_free = largest > wilderness ? largest : wilderness,
-        .blocks = (size_t)(heap.allocs - heap.frees),
+        .blocks = (size_t)(heap_core.allocs - heap_core.frees),
         .extent = extent,
         .index = heap_index_bytes(extent) + small.reach / GRANULE_SIZE * sizeof(uint32_t) +
-                 sizeof(heap) + sizeof(first_fit) + sizeof(small),
-        .allocs = heap.allocs,
-        .frees = heap.frees,
+                 sizeof(heap_core) + sizeof(first_fit) + sizeof(small),
+        .allocs = heap_core.allocs,
+        .frees = heap_core.frees,
     };
     heap_unlock(state);
     return stats;
@@ -619,7 +550,7 @@ enum heap_fault heap_validate(void)
     enum heap_fault fault = heap_walk_validate(&live);
     if (fault == HEAP_SOUND && first_fit.usage.below > first_fit.usage.peak)
         fault = HEAP_USED_COUNT;
-    if (fault == HEAP_SOUND && heap.allocs - heap.frees != live)
+    if (fault == HEAP_SOUND && heap_core.allocs - heap_core.frees != live)
         fault = HEAP_BLOCK_COUNT;
     heap_unlock(state);
     return fault;

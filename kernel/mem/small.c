@@ -28,6 +28,7 @@ void small_init(uint32_t *table)
 static void set_limit(void)
 {
     small.limit = small.use && small.grown ? SMALL_MAX : 0;
+    small.guarded = small.limit != 0 ? SMALL_MAX - GUARD_SIZE : 0;
 }
 
 void small_map(vaddr_t mapped)

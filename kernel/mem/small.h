@@ -23,6 +23,7 @@
 #define MEM_SMALL_H
 
 #include "mem/first_fit.h"
+#include "mem/guard.h"
 #include <types.h>
 
 #define SMALL_MAX     256u
@@ -58,6 +59,7 @@ struct small_class {
 
 struct small {
     uint32_t limit;     /* the largest request that chunks serve: SMALL_MAX, or 0 */
+    uint32_t guarded;   /* the same of requests to which a guard is added (kernel/kmalloc.c) */
     bool use, grown;    /* which it is if both hold: that it is wanted, and SMALL_FROM */
     uint32_t threshold; /* bytes in use that allow a new chunk */
     uint32_t active;    /* classes that have a chunk */

@@ -6,6 +6,7 @@
  * of blocks, and is read anew after each operation on an object, which may take or free a chunk.
  */
 #include <selftest.h>
+#include "mem/guard.h"
 #include "mem/small.h"
 #include "selftest/naive_heap.h"
 #include "selftest/support.h"
@@ -53,8 +54,8 @@ static const char *allocate(struct script *script, vaddr_t *slot)
 
     *slot = got;
     script->calls += got != 0;
-    if (align > 8 || !small_serves(size))
-        return compare(script, naive_alloc(&script->naive, size, align), got);
+    if (align > 8 || !small_serves(size + GUARD_SIZE))
+        return compare(script, naive_alloc(&script->naive, size + GUARD_SIZE, align), got);
 
     const char *wrong = got == 0 ? "NULL" : read_anew(script);
     script->objects += got != 0 && !naive_has(&script->naive, got);
@@ -73,8 +74,8 @@ static const char *resize(struct script *script, vaddr_t *slot)
     *slot = got;
     script->calls += got != old ? 2 : 0;
     if (block)
-        return compare(script, naive_realloc(&script->naive, old, size), got);
-    if (got != naive_alloc(&script->naive, size, 8))
+        return compare(script, naive_realloc(&script->naive, old, size + GUARD_SIZE), got);
+    if (got != naive_alloc(&script->naive, size + GUARD_SIZE, 8))
         return "what was an object is not at the lowest address that fits";
     return read_anew(script);
 }
@@ -213,7 +214,7 @@ static const char *check_objects(vaddr_t *objects)
     }
     struct heap_stats full = heap_get_stats();
     EXPECT(full.blocks == before.blocks + OBJECTS);
-    EXPECT(full.used == before.used + OBJECTS * OBJECT_SIZE);
+    EXPECT(full.used == before.used + OBJECTS * (OBJECT_SIZE + GUARD_SIZE));
     EXPECT(heap_validate() == HEAP_SOUND);
 
     for (uint32_t i = 0; i < OBJECTS; i++) {

@@ -2,6 +2,7 @@
  * The laboratory's records and its judgement of what must be left alone.
  */
 #include <shell/laboratory.h>
+#include "mem/heap_core.h"
 #include "mem/layout.h"
 #include <boot_info.h>
 #include <heap.h>
@@ -59,7 +60,7 @@ bool lab_remove_block(vaddr_t block)
 bool lab_owns_heap(vaddr_t address, size_t length)
 {
     for (uint32_t i = 0; i < block_count; i++) {
-        size_t usable = kmalloc_usable_size((const void *)blocks[i]);
+        size_t usable = heap_usable_size((const void *)blocks[i], "the laboratory");
         if (address >= blocks[i] && address - blocks[i] <= usable &&
             length <= usable - (address - blocks[i]))
             return true;
