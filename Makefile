@@ -120,8 +120,8 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
 	$(addprefix kernel/,cmdline.c heap.c kmalloc.c multiboot2.c) \
-	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c page_table.c \
-		paging.c small.c window.c) \
+	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c owners.c \
+		page_table.c paging.c small.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \

@@ -62,7 +62,7 @@ static paddr_t table_alloc(void)
         }
     }
     if (phys == 0)
-        phys = pmm_alloc_frame();
+        phys = pmm_alloc_frame_for(FRAME_TABLES);
     if (phys != 0) {
         entry_t *table = phys_to_virt(phys);
         for (uint32_t i = 0; i < ENTRIES; i++)
@@ -78,7 +78,7 @@ void table_free(paddr_t phys)
     if (slot < MAX_BOOTSTRAP_TABLES)
         pool_used[slot] = false;
     else
-        pmm_free_frame(phys);
+        pmm_free_frame_of(FRAME_TABLES, phys);
 }
 
 /* ---- Entries ---- */
