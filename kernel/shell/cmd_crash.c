@@ -5,6 +5,7 @@
 #include "mem/layout.h"
 #include <lib/string.h>
 #include <log.h>
+#include <mem/pmm.h>
 #include <mem/sections.h>
 #include <panic.h>
 
@@ -64,6 +65,32 @@ static void crash_stack_overflow(void)
     again();
 }
 
+/* A frame for what follows; without one there is nothing to provoke. */
+static paddr_t a_frame(void)
+{
+    paddr_t frame = pmm_alloc_frame();
+    ASSERT(frame != 0);
+    return frame;
+}
+
+static void crash_frame_double_free(void)
+{
+    paddr_t frame = a_frame();
+
+    pmm_free_frame(frame);
+    pmm_free_frame(frame);
+}
+
+static void crash_frame_invalid_free(void)
+{
+    pmm_free_frame(KERNEL_LOAD);
+}
+
+static void crash_frame_wrong_owner(void)
+{
+    pmm_free_frame_of(FRAME_DRIVERS, a_frame());
+}
+
 static void crash_assert(void)
 {
     uint32_t two = 2;
@@ -84,6 +111,9 @@ static const struct {
     { "divide", crash_divide },
     { "invalid-opcode", crash_invalid_opcode },
     { "stack-overflow", crash_stack_overflow },
+    { "frame-double-free", crash_frame_double_free },
+    { "frame-invalid-free", crash_frame_invalid_free },
+    { "frame-wrong-owner", crash_frame_wrong_owner },
     { "assert", crash_assert },
 };
 

@@ -21,6 +21,10 @@ KINDS = {
     "invalid-opcode": "invalid opcode",
     "assert": r"\w+ (==|<|>|!=|<=|>=) \w+",
     "stack-overflow": "stack overflow.*shell",
+    "frame-double-free": rf"pmm_free_frame: double free of the frame {HEX}",
+    "frame-invalid-free": "pmm_free_frame: invalid free of 0x00100000",
+    "frame-wrong-owner": f"pmm_free_frame: wrong owner: the frame {HEX} belongs to: kernel, "
+                         "and was given back by: drivers",
 }
 QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow"}
 
@@ -36,7 +40,7 @@ def crash(machine, kind):
     return to_lines(machine.received[start:])
 
 
-def innermost(calls, count=3):
+def innermost(calls, count=4):
     return [call[3] for call in calls[:count]]
 
 
