@@ -121,7 +121,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 PURE := \
 	$(addprefix kernel/,cmdline.c heap.c kmalloc.c multiboot2.c) \
 	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c owners.c \
-		page_table.c paging.c small.c window.c) \
+		page_table.c paging.c small.c starve.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \
@@ -337,7 +337,7 @@ $B/npm/installed: Makefile
 BENCH_FLAGS := -Itests/bench/include -m32 -std=gnu17 -g -O2 -march=i686 -fno-strict-aliasing -fno-pie \
 	-no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
-HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c),$(PURE))
+HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c starve.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 
 # Replays a trace on the kernel's heap: docs/testing.md.

@@ -16,6 +16,7 @@
 #include "mem/heap_walk.h"
 #include <heap_lock.h>
 #include <lib/string.h>
+#include <mem/starve.h>
 #include <panic.h>
 
 #define CALLER      ((vaddr_t)__builtin_return_address(0))
@@ -53,6 +54,8 @@ static NOINLINE IN_REGISTERS void *allocate_block(size_t size, vaddr_t owner)
 
 static inline void *allocate(size_t size, vaddr_t owner)
 {
+    if (starves(STARVE_BLOCK))
+        return NULL;
     if (size - 1 >= small.guarded)
         return allocate_block(size, owner);
 
@@ -78,7 +81,7 @@ void *kmalloc(size_t size)
 
 void *kmalloc_aligned(size_t size, size_t align)
 {
-    if (size - 1 >= REQUEST_MAX)
+    if (size - 1 >= REQUEST_MAX || starves(STARVE_BLOCK))
         return NULL;
     return guarded(heap_alloc_aligned(size + GUARD_SIZE, align), size, CALLER);
 }
@@ -234,7 +237,7 @@ void *krealloc(void *ptr, size_t size)
     size_t room = heap_usable_size(ptr, "krealloc");
     if (!guard_is_whole((vaddr_t)ptr, room))
         overflowed(ptr, room, "krealloc");
-    if (size > REQUEST_MAX)
+    if (size > REQUEST_MAX || starves(STARVE_BLOCK))
         return NULL;
     if (heap_resize(ptr, size + GUARD_SIZE, "krealloc"))
         return guarded(ptr, size, CALLER);

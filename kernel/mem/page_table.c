@@ -9,6 +9,7 @@
 #include <error.h>
 #include <mem/mmu.h>
 #include <mem/pmm.h>
+#include <mem/starve.h>
 
 entry_t page_directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static entry_t pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
@@ -55,6 +56,8 @@ static paddr_t table_alloc(void)
 {
     paddr_t phys = 0;
 
+    if (starves(STARVE_TABLE))
+        return 0;
     for (uint32_t slot = 0; slot < MAX_BOOTSTRAP_TABLES && phys == 0; slot++) {
         if (!pool_used[slot]) {
             pool_used[slot] = true;

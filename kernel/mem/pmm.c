@@ -12,6 +12,7 @@
 #include <mem/frames.h>
 #include <mem/memmap.h>
 #include <mem/sections.h>
+#include <mem/starve.h>
 #include <panic.h>
 #include <sched/spinlock.h>
 
@@ -132,6 +133,9 @@ static inline paddr_t handed_out(uint32_t first, uint32_t count, enum frame_owne
 
 static inline paddr_t alloc_low(enum frame_owner owner)
 {
+    if (starves(STARVE_FRAME))
+        return 0;
+
     uint32_t flags = spin_lock(&lock);
     paddr_t phys = handed_out(frames_alloc(&frames, FRAMES_LOW), 1, owner);
     spin_unlock(&lock, flags);
@@ -140,6 +144,9 @@ static inline paddr_t alloc_low(enum frame_owner owner)
 
 static inline paddr_t alloc_high(enum frame_owner owner)
 {
+    if (starves(STARVE_FRAME))
+        return 0;
+
     uint32_t flags = spin_lock(&lock);
     uint32_t frame = frames_alloc(&frames, FRAMES_HIGH);
     if (frame == FRAMES_NONE)
@@ -174,6 +181,9 @@ paddr_t pmm_alloc_run(uint32_t pages, uint32_t align, paddr_t below)
     ASSERT(is_power_of_two(align));
 
     uint32_t limit = (below < HEAP_BASE ? below : HEAP_BASE) / PAGE_SIZE;
+    if (starves(STARVE_FRAME))
+        return 0;
+
     uint32_t flags = spin_lock(&lock);
     uint32_t first =
         frames_alloc_run(&frames, pages, align > PAGE_SIZE ? align / PAGE_SIZE : 1, limit);
