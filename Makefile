@@ -127,9 +127,9 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
-	$(addprefix kernel/,address.c cmdline.c heap.c multiboot2.c) \
-	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c page_table.c \
-		paging.c small.c window.c) \
+	$(addprefix kernel/,address.c cmdline.c heap.c kmalloc.c multiboot2.c) \
+	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c owners.c \
+		page_table.c paging.c small.c starve.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
 		pci_place.c pci_scan.c pixel.c psf.c terminal.c) \
 	$(addprefix kernel/usb/,core.c descriptor.c ehci.c ehci_device.c ehci_ports.c \
@@ -294,7 +294,10 @@ $H/lib%.a:
 	@rm -f $@ && $(HOSTAR) rcs $@ $^
 
 $H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
-	@$(HOSTCC) $(HOST_FLAGS) $< -L$H -lsupport -lpure -lsupport -lcmocka -o $@
+	@$(HOSTCC) $(HOST_FLAGS) $(filter %.o,$^) -L$H -lsupport -lpure -lsupport -lcmocka -o $@
+
+# The guarded kmalloc(): all other tests take the bare one of tests/host/bare_kmalloc.c.
+$H/test_kmalloc: $H/kernel/kmalloc.o
 
 # What fuzzing has come upon, replayed; then fuzzing itself, on the same target.
 FUZZ_TARGETS := $(filter-out test_%,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
@@ -309,7 +312,7 @@ $H/tests/fuzz/%.o: HOST_FLAGS += -Itests/host
 FUZZ_LIBS  := -L$(dir $(shell $(HOSTCC) -m32 -print-libgcc-file-name))
 FUZZ_FLAGS := $(filter-out -fsanitize=%,$(HOST_FLAGS)) -Itests/host -Wno-format-nonliteral \
 	-fsanitize=fuzzer,address,undefined
-FUZZ_WITH   = $(addprefix tests/host/,heap_arena.c heap_model.c heap_play.c support.c) $(HEAP_SOURCES)
+FUZZ_WITH   = $(addprefix tests/host/,bare_kmalloc.c heap_arena.c heap_model.c heap_play.c support.c) $(HEAP_SOURCES)
 
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS:%=$H/fuzz-%)
@@ -349,14 +352,14 @@ $B/npm/installed: Makefile
 BENCH_FLAGS := -Itests/bench/include -m32 -std=gnu17 -g -O2 -march=i686 -fno-strict-aliasing -fno-pie \
 	-no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
-HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c),$(PURE))
+HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c starve.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 
 # Replays a trace on the kernel's heap: docs/testing.md.
 .PHONY: heap-replay
 heap-replay: $H/heap-replay
 $H/heap-replay: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
-		tests/host/heap_model.c $(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
+		tests/host/heap_model.c kernel/kmalloc.c $(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@echo "  HOSTCC  $@"
 	@$(BENCH_CC) $(filter %.c,$^) -o $@
@@ -366,7 +369,7 @@ $H/%.counted.S: %.c $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@$(BENCH_CC) -g0 -S $< -o $(@:.S=.s)
 	@sed 's/^\t[a-z].*/\tpushfl; incl instructions; popfl\n&/' $(@:.S=.s) > $@
-$H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) \
+$H/heap-worst: $(addprefix tests/bench/,heap_worst.c trace.c system.c) tests/host/bare_kmalloc.c \
 		$(HEAP_SOURCES:%.c=$H/%.counted.S) $(BENCH_HEADERS) Makefile
 	@echo "  HOSTCC  $@"
 	@$(BENCH_CC) $(filter %.c %.S,$^) -o $@
@@ -400,7 +403,8 @@ bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.
 bench-figures: $H/heap-replay $(MADE_TRACES:%=$B/traces/%.tr)
 	@$(PYTHON) tests/bench/figures.py $B docs/images $(BENCH_TRACES)
 
-$B/bench/memory: tests/bench/memory.c tests/bench/system.c $(wildcard tests/host/frames_model.c) \
+$B/bench/memory: tests/bench/memory.c tests/bench/system.c \
+		$(addprefix tests/host/,frames_model.c bare_kmalloc.c) \
 		$(filter kernel/heap.c kernel/multiboot2.c kernel/mem/%,$(PURE)) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@$(BENCH_CC) $(filter %.c,$^) -o $@

@@ -14,6 +14,8 @@ struct cmdline {
     bool serial_only; /* console=serial: leave the screen alone */
     bool pit_off;     /* pit=off: take the PIT as standing still */
     bool small_off;   /* small=off: the heap serves all requests by first fit */
+    uint32_t starve;  /* starve=N: request N for memory after paging fails; 0: none */
+    bool starve_all;  /* starve=N,forever: and all behind it */
     char keymap[8];   /* keymap=us or keymap=de; "us" if there is none */
 };
 

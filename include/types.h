@@ -22,6 +22,7 @@ typedef uintptr_t vaddr_t;  /* virtual address */
 #define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF(f, a)      __attribute__((format(printf, f, a)))
 #define UNUSED            __attribute__((unused))
+#define FALLTHROUGH       __attribute__((fallthrough))
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -225,12 +225,15 @@ static void describe_image(vaddr_t address, char *text)
 /* An address of the identity mapping that is neither the image's nor a page table's. */
 static void describe_memory(vaddr_t address, char *text)
 {
+    enum frame_owner owner = pmm_owner((paddr_t)address & PAGE_MASK);
+
     if (address >= VGA_MEMORY_START && address < VGA_MEMORY_END)
         ksnprintf(text, SIZE, "VGA memory");
     else if (address < LOW_MEMORY_END)
         ksnprintf(text, SIZE, "low memory, which belongs to firmware");
-    else if (pmm_is_allocated((paddr_t)address & PAGE_MASK))
-        ksnprintf(text, SIZE, "RAM by identity mapping: a frame in use");
+    else if (owner != FRAME_NOBODY && owner < FRAME_OWNERS)
+        ksnprintf(text, SIZE, "RAM by identity mapping: a frame, its owner: %s",
+                  frame_owner_text(owner));
     else
         ksnprintf(text, SIZE, "RAM by identity mapping: a free or reserved frame");
 }

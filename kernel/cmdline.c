@@ -5,6 +5,7 @@
  * reported, so no word is too long. The text comes from outside and may hold any byte.
  */
 #include <cmdline.h>
+#include <lib/number.h>
 #include <lib/string.h>
 
 struct word {
@@ -37,6 +38,31 @@ static bool word_is(const struct word *word, const char *text)
     return strlen(text) == word->length && memcmp(word->start, text, word->length) == 0;
 }
 
+/* starve=N, or starve=N,forever; N from 1 to 9999999. */
+static bool apply_starve(const struct word *word, struct cmdline *out)
+{
+    static const char name[] = "starve=", forever[] = ",forever";
+    char digits[8];
+    uint32_t at;
+
+    if (word->length < strlen(name) || memcmp(word->start, name, strlen(name)) != 0)
+        return false;
+    size_t length = word->length - strlen(name);
+    const char *number = word->start + strlen(name);
+    bool all = length > strlen(forever) &&
+               memcmp(number + length - strlen(forever), forever, strlen(forever)) == 0;
+    if (all)
+        length -= strlen(forever);
+    if (length >= sizeof(digits))
+        return false;
+    strcopy(digits, number, length + 1);
+    if (!parse_decimal(digits, &at) || at == 0)
+        return false;
+    out->starve = at;
+    out->starve_all = all;
+    return true;
+}
+
 /* Does what `word` says. False if it says nothing that is known. */
 static bool apply_word(const struct word *word, struct cmdline *out)
 {
@@ -53,7 +79,7 @@ static bool apply_word(const struct word *word, struct cmdline *out)
     else if (word_is(word, "keymap=de"))
         strcopy(out->keymap, "de", sizeof(out->keymap));
     else
-        return false;
+        return apply_starve(word, out);
     return true;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The kernel heap: kmalloc and kfree.
+ * The kernel heap.
  *
  * Two layers place the bytes, mem/small.h for small requests in front of mem/first_fit.h for all
  * others; here are what they must not know: the lock, pages, figures, and what a pointer is worth.
@@ -15,6 +15,7 @@
  */
 #include <heap.h>
 #include "mem/first_fit.h"
+#include "mem/heap_core.h"
 #include "mem/heap_index.h"
 #include "mem/heap_walk.h"
 #include "mem/layout.h"
@@ -29,12 +30,7 @@
 #define TRIM_ABOVE (16u * PAGE_SIZE)
 #define TRIM_TO    (8u * PAGE_SIZE)
 
-static struct {
-    size_t largest; /* no request above this can be served */
-    size_t peak;    /* of first_fit.used */
-    uint64_t allocs, frees;
-    vaddr_t trim_below; /* a top below this leaves more pages unused than are kept */
-} heap;
+struct heap_core heap_core;
 
 /* The block that serves a request of 1 to `largest` bytes. */
 static inline uint32_t block_size(size_t request)
@@ -42,12 +38,6 @@ static inline uint32_t block_size(size_t request)
     uint32_t size = round_up(request + HEAP_HEAD, HEAP_ALIGN);
 
     return size < MIN_BLOCK ? MIN_BLOCK : size;
-}
-
-static inline void note_peak(void)
-{
-    if (first_fit.used > heap.peak)
-        heap.peak = first_fit.used;
 }
 
 /* ---- Pages ---- */
@@ -61,7 +51,8 @@ static vaddr_t lowest_mapped_end(void)
 static void set_mapped(vaddr_t end)
 {
     first_fit_map(end);
-    heap.trim_below =
+    small_map(end);
+    heap_core.trim_below =
         end > lowest_mapped_end() && end - first_fit.base > TRIM_ABOVE ? end - TRIM_ABOVE : 0;
 }
 
@@ -93,7 +84,7 @@ static bool map_up_to(vaddr_t need)
  * Gives pages back that the wilderness does not need. It does not wait: if another thread is
  * growing the heap, the pages are about to be used.
  */
-static void trim(void)
+static NOINLINE void trim(void)
 {
     if (!heap_system_try_grow_lock())
         return;
@@ -120,10 +111,10 @@ void heap_init(vaddr_t base, size_t size, vaddr_t index)
            size >= HEAP_FIRST_PAGES * PAGE_SIZE);
 
     struct heap_index arrays = heap_index_init(index, size);
-    memset(&heap, 0, sizeof(heap));
-    heap.largest = size;
+    memset(&heap_core, 0, sizeof(heap_core));
+    heap_core.largest = size;
     first_fit_init(base, base + size, arrays.nodes, arrays.first);
-    small_init(arrays.chunks);
+    small_init(arrays.granules);
     if (!map_up_to(lowest_mapped_end()))
         panic("too little memory: no frames for the heap's first pages");
 }
@@ -143,8 +134,9 @@ void heap_use_small(bool use)
 /* ---- Allocating ---- */
 
 struct request {
-    size_t size; /* bytes asked for, 1 to heap.largest */
+    size_t size; /* bytes asked for, 1 to heap_core.largest */
     size_t align;
+    bool small;    /* a chunk is to serve it, if its class has or may have one */
     bool no_chunk; /* there was no memory: what is left serves without a new one */
 };
 
@@ -157,13 +149,23 @@ struct lack {
 static void *take_block(const struct request *request, struct lack *lack)
 {
     uint32_t size = block_size(request->size);
-    struct block *block = request->align > HEAP_ALIGN ? first_fit_take_aligned(size, request->align)
-                                                      : first_fit_take(size);
+    void *ptr = request->align > HEAP_ALIGN ? first_fit_take_aligned(size, request->align)
+                                            : first_fit_take(size);
 
-    if (block != NULL)
-        return block_payload(block);
+    if (ptr != NULL)
+        return ptr;
     *lack = (struct lack){ first_fit_need(size, request->align), false };
     return NULL;
+}
+
+static void *take_object(struct chunk *chunk)
+{
+    uint32_t idle = chunk->idle;
+    void *object = small_take(chunk, idle);
+
+    if (small_others(idle) == 0)
+        small_chunk_is_full(chunk);
+    return object;
 }
 
 /* Serves a request from the pages that are mapped, or says what they lack. */
@@ -171,7 +173,7 @@ static void *try_allocate(const struct request *request, struct lack *lack)
 {
     uint32_t class = small_class_of(request->size);
 
-    if (request->align > HEAP_ALIGN || !small_serves(request->size))
+    if (!request->small)
         return take_block(request, lack);
     if (small.partial[class] == NULL && !request->no_chunk && small_may_grow(class)) {
         lack->chunk = true;
@@ -179,7 +181,7 @@ static void *try_allocate(const struct request *request, struct lack *lack)
             return NULL;
     }
     struct chunk *chunk = small.partial[class];
-    return chunk != NULL ? small_take_from(chunk) : take_block(request, lack);
+    return chunk != NULL ? take_object(chunk) : take_block(request, lack);
 }
 
 /* Allocates where that may take a chunk or pages that are not there yet. */
@@ -193,10 +195,8 @@ static NOINLINE void *allocate(struct request request)
         uint32_t state = heap_lock();
         void *ptr = try_allocate(&request, &lack);
         bool again = ptr == NULL && out_of_memory && small_give_spare();
-        if (ptr != NULL) {
-            heap.allocs++;
-            note_peak();
-        }
+        if (ptr != NULL)
+            heap_core.allocs++;
         heap_unlock(state);
 
         if (ptr != NULL || (out_of_memory && !again)) {
@@ -222,28 +222,55 @@ static NOINLINE void *allocate(struct request request)
     }
 }
 
-static inline void *counted(void *ptr)
+/* A request for which neither a listed block nor the top is ready. Takes over the lock. */
+static NOINLINE IN_REGISTERS void *allocate_below(size_t size, uint32_t state)
 {
-    heap.allocs++;
-    note_peak();
-    return ptr;
-}
+    void *ptr = first_fit_take_below(block_size(size));
 
-/* A request that is none for small objects. */
-static NOINLINE IN_REGISTERS void *allocate_block(size_t size)
-{
-    if (size - 1 >= heap.largest)
-        return NULL;
-
-    uint32_t state = heap_lock();
-    struct block *block = first_fit_take(block_size(size));
-    if (block == NULL) {
+    if (ptr == NULL) {
         heap_unlock(state);
         return allocate((struct request){ .size = size, .align = HEAP_ALIGN });
     }
-    void *ptr = counted(block_payload(block));
+    heap_core.allocs++;
     heap_unlock(state);
     return ptr;
+}
+
+NOINLINE IN_REGISTERS void *heap_alloc_block(size_t size)
+{
+    if (size - 1 >= heap_core.largest)
+        return NULL;
+
+    uint32_t state = heap_lock(), bytes = block_size(size);
+    void *ptr;
+    if (first_fit_lists(bytes)) {
+        heap_core.allocs++;
+        ptr = first_fit_take_listed(bytes);
+    } else if (first_fit_top_serves(bytes)) {
+        heap_core.allocs++;
+        ptr = first_fit_take_top(bytes);
+    } else {
+        return allocate_below(size, state);
+    }
+    heap_unlock(state);
+    return ptr;
+}
+
+NOINLINE IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state)
+{
+    small_chunk_is_full(chunk);
+    heap_unlock(state);
+    return ptr;
+}
+
+NOINLINE IN_REGISTERS void *heap_alloc_without_object(size_t size, uint32_t state)
+{
+    bool may_grow = small_may_grow(small_class_of(size));
+
+    heap_unlock(state);
+    return may_grow && size != 0
+               ? allocate((struct request){ .size = size, .align = HEAP_ALIGN, .small = true })
+               : heap_alloc_block(size);
 }
 
 /* A request that a chunk serves, if its class has or may have one. */
@@ -252,51 +279,33 @@ static NOINLINE IN_REGISTERS void *allocate_small(size_t size)
     uint32_t state = heap_lock();
     struct chunk *chunk = small.partial[small_number_of(size)];
 
-    if (chunk == NULL) {
-        bool grow = small_may_grow(small_class_of(size));
-        heap_unlock(state);
-        return grow ? allocate((struct request){ .size = size, .align = HEAP_ALIGN })
-                    : allocate_block(size);
-    }
-    void *ptr = counted(small_take_from(chunk));
+    if (UNLIKELY(chunk == NULL))
+        return heap_alloc_without_object(size, state);
+
+    uint32_t idle = chunk->idle;
+    void *ptr = small_take(chunk, idle);
+    heap_core.allocs++;
+    if (UNLIKELY(small_others(idle) == 0))
+        return heap_last_of_chunk(ptr, chunk, state);
     heap_unlock(state);
     return ptr;
 }
 
-void *kmalloc(size_t size)
+void *heap_alloc(size_t size)
 {
-    return small_serves(size) ? allocate_small(size) : allocate_block(size);
+    return small_serves(size) ? allocate_small(size) : heap_alloc_block(size);
 }
 
-void *kmalloc_aligned(size_t size, size_t align)
+void *heap_alloc_aligned(size_t size, size_t align)
 {
-    if (size - 1 >= heap.largest || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
+    if (size - 1 >= heap_core.largest || !is_power_of_two(align) || align > HEAP_MAX_ALIGN)
         return NULL;
     if (align <= HEAP_ALIGN)
-        return kmalloc(size);
+        return heap_alloc(size);
     return allocate((struct request){ .size = size, .align = align });
 }
 
-void *kcalloc(size_t count, size_t size)
-{
-    size_t total;
-
-    if (__builtin_mul_overflow(count, size, &total))
-        return NULL;
-
-    void *ptr = kmalloc(total);
-    if (ptr != NULL)
-        memset(ptr, 0, total);
-    return ptr;
-}
-
 /* ---- Pointers ---- */
-
-/* Whether the heap has pages, and its index says something, at an address. */
-static inline bool is_known(vaddr_t address)
-{
-    return address - first_fit.start < first_fit.mapped_size;
-}
 
 /* Says what is wrong with a pointer that is not live. The caller holds the spinlock. */
 _Noreturn static RARELY void reject(const void *ptr, const char *caller)
@@ -316,133 +325,154 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
     }
 }
 
-/* Gives back the block at `ptr`. Takes over the lock. */
-static NOINLINE IN_REGISTERS void free_block(void *ptr, uint32_t state)
-{
-    if ((vaddr_t)ptr % HEAP_ALIGN != 0 || !first_fit_release(payload_block(ptr)))
-        reject(ptr, "kfree");
-    heap.frees++;
-    bool surplus = first_fit.top < heap.trim_below;
-    heap_unlock(state);
-
-    if (surplus)
-        trim();
-}
-
-/* Gives back a block that lies near a chunk, which may be NULL. Takes over the lock. */
-static NOINLINE IN_REGISTERS void free_beside(void *ptr, const struct chunk *chunk, uint32_t state)
-{
-    if (chunk != NULL && (vaddr_t)ptr - (vaddr_t)chunk < CHUNK_HEAD)
-        reject(ptr, "kfree");
-    free_block(ptr, state);
-}
-
-/* Gives back what is at `ptr`: an object of `chunk`, or a block behind it. Takes over the lock. */
-static inline void free_from(void *ptr, struct chunk *chunk, uint32_t state)
-{
-    uint32_t place = small_place(chunk, (vaddr_t)ptr);
-
-    if (UNLIKELY(small_index(place) >= chunk->count)) {
-        free_beside(ptr, chunk, state);
-        return;
-    }
-    if (UNLIKELY(!small_is_exact(chunk, place)) || UNLIKELY(!small_give(chunk, small_index(place))))
-        reject(ptr, "kfree");
-    heap.frees++;
-    heap_unlock(state);
-}
-
-/* The same if the last chunk that touches the KiB begins behind `ptr`. Takes over the lock. */
-static NOINLINE IN_REGISTERS void free_before(void *ptr, struct chunk *last, uint32_t state)
-{
-    struct chunk *chunk = small_chunk_near((vaddr_t)ptr, last);
-
-    if (chunk == NULL)
-        free_block(ptr, state);
-    else
-        free_from(ptr, chunk, state);
-}
-
-/* What lies where nothing is mapped. Takes over the lock. */
-static RARELY IN_REGISTERS void free_unknown(void *ptr, uint32_t state)
+/* NULL, or what is not live. Takes over the lock. */
+static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
 {
     if (ptr != NULL)
         reject(ptr, "kfree");
     heap_unlock(state);
 }
 
-void kfree(void *ptr)
+/* Counts that the top has come down. Takes over the lock. */
+static inline void freed_last(uint32_t state)
+{
+    heap_core.frees++;
+    bool surplus = first_fit.top < heap_core.trim_below;
+    heap_unlock(state);
+    if (UNLIKELY(surplus))
+        trim();
+}
+
+/* Gives back the block at `ptr` if it is one and the one in front free. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_last(void *ptr, uint32_t head, uint32_t state)
+{
+    if (first_fit_release_last(payload_block(ptr), head))
+        freed_last(state);
+    else
+        free_nothing(ptr, state);
+}
+
+/* Gives back the block at `ptr` that leaves the top where it is. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_below_top(void *ptr, uint32_t head, uint32_t state)
+{
+    struct block *block = payload_block(ptr);
+
+    if (UNLIKELY(!head_ends_below_top(block, head)))
+        return free_last(ptr, head, state);
+    heap_core.frees++;
+    first_fit_release_below(block, head);
+    heap_unlock(state);
+}
+
+/*
+ * Gives back the block at `ptr`, where no chunk is, so far behind the first head. Takes over the
+ * lock.
+ */
+static NOINLINE IN_REGISTERS void free_block(void *ptr, uint32_t offset, uint32_t state)
+{
+    if (UNLIKELY(offset >= first_fit.mapped_size) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0))
+        return free_nothing(ptr, state);
+
+    struct block *block = payload_block(ptr);
+    uint32_t head = used_head(block);
+    if (first_fit_lower_top(block, head))
+        freed_last(state);
+    else
+        free_below_top(ptr, head, state);
+}
+
+/* What lies so far behind a chunk's first object is none. Takes over the lock. */
+static NOINLINE IN_REGISTERS void free_beside(void *ptr, uint32_t distance,
+                                              const struct chunk *chunk, uint32_t state)
+{
+    if (distance < chunk->count * (uint32_t)chunk->size)
+        return free_nothing(ptr, state);
+    free_block(ptr, heap_offset(ptr), state);
+}
+
+NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t before, uint32_t state)
+{
+    if (before == 0)
+        small_chunk_has_room(chunk);
+    if (chunk->idle == chunk->all)
+        small_chunk_is_empty(chunk);
+    heap_unlock(state);
+}
+
+/* Gives back what lies so far behind a chunk's first object. Takes over the lock. */
+static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, uint32_t state)
+{
+    uint32_t index = small_index(chunk, distance);
+    if (UNLIKELY(index >= chunk->count))
+        return free_beside(ptr, distance, chunk, state);
+
+    uint32_t before = chunk->idle, idle = before | 1u << index;
+    if (UNLIKELY(idle == before))
+        return free_nothing(ptr, state);
+    small_give(chunk, idle);
+    heap_core.frees++;
+    if (UNLIKELY(before == 0) || UNLIKELY(idle == chunk->all))
+        return heap_chunk_changed(chunk, before, state);
+    heap_unlock(state);
+}
+
+/* The last chunk that touches the granule begins behind `ptr`, or none does. Takes over the lock.
+ */
+static NOINLINE IN_REGISTERS void free_before(void *ptr, uint32_t entry, uint32_t state)
+{
+    if (entry != 0)
+        entry = small_entry_before((vaddr_t)ptr);
+    if (entry == 0)
+        return free_block(ptr, heap_offset(ptr), state);
+    free_at(ptr, small_distance((vaddr_t)ptr, entry), entry_chunk(entry), state);
+}
+
+void heap_free(void *ptr)
 {
     uint32_t state = heap_lock();
 
-    if (!is_known((vaddr_t)ptr)) {
-        free_unknown(ptr, state);
-        return;
-    }
+    uint32_t offset = heap_offset(ptr);
+    if (offset >= small.covered)
+        return free_block(ptr, offset, state);
 
-    struct chunk *last = small_last_chunk((vaddr_t)ptr);
-    if (last == NULL)
-        free_block(ptr, state);
-    else if ((vaddr_t)ptr >= (vaddr_t)last)
-        free_from(ptr, last, state);
-    else
-        free_before(ptr, last, state);
+    uint32_t entry = small.table[offset / GRANULE_SIZE];
+    uint32_t distance = small_distance((vaddr_t)ptr, entry);
+    if (distance >= CHUNK_MAX)
+        return free_before(ptr, entry, state);
+    free_at(ptr, distance, entry_chunk(entry), state);
 }
 
-/* What a live pointer points to: an object of a chunk, or a block if `chunk` is NULL. */
-struct live {
-    struct chunk *chunk;
-    struct block *block;
-};
-
-/*
- * Whether `ptr` is exactly what kmalloc() gave for an object or a block that is live; any value
- * is allowed. Looks at a few words whatever the heap holds.
- */
-static bool find_live(const void *ptr, struct live *live)
+bool heap_find_live(const void *ptr, struct heap_live *live)
 {
     vaddr_t address = (vaddr_t)ptr;
 
-    *live = (struct live){ NULL, payload_block(ptr) };
-    if (address % HEAP_ALIGN != 0 || !is_known(address))
+    *live = (struct heap_live){ NULL, payload_block(ptr) };
+    if (address % HEAP_ALIGN != 0 || !is_mapped(address))
         return false;
 
-    struct chunk *chunk = small_chunk_near(address, small_last_chunk(address));
-    if (chunk != NULL) {
-        uint32_t place = small_place(chunk, address);
-        if (small_index(place) < chunk->count) {
-            live->chunk = chunk;
-            return small_is_exact(chunk, place) && !small_is_idle(chunk, small_index(place));
-        }
-    }
-    return (chunk == NULL || address - (vaddr_t)chunk >= CHUNK_HEAD) && block_is_sound(live->block);
+    struct chunk *chunk = small_chunk_near(address);
+    if (chunk == NULL)
+        return block_is_sound(live->block);
+    live->chunk = chunk;
+    uint32_t index = small_index(chunk, (uint32_t)(address - chunk_objects(chunk)));
+    return index < chunk->count && !small_is_idle(chunk, index);
 }
 
-/* Bytes that may be used at a live pointer. */
-static size_t usable_size(const struct live *live)
-{
-    return live->chunk != NULL ? live->chunk->size : used_size(live->block) - HEAP_HEAD;
-}
-
-/*
- * Resizes in place if that is possible; maps pages if the wilderness lies behind the block. An
- * object stays where it is as long as it is large enough.
- */
-static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
+bool heap_resize(void *ptr, size_t size, const char *caller)
 {
     bool growing = false;
 
+    if (size > heap_core.largest)
+        return false;
     for (;;) {
-        struct live live;
+        struct heap_live live;
         vaddr_t need = 0;
         uint32_t state = heap_lock();
-        if (!find_live(ptr, &live))
-            reject(ptr, "krealloc");
-        *old_size = usable_size(&live);
-        bool done = live.chunk != NULL ? size <= *old_size
+        if (!heap_find_live(ptr, &live))
+            reject(ptr, caller);
+        bool done = live.chunk != NULL ? size <= live.chunk->size
                                        : first_fit_resize(live.block, block_size(size), &need);
-        note_peak();
-        bool surplus = first_fit.top < heap.trim_below;
+        bool surplus = first_fit.top < heap_core.trim_below;
         heap_unlock(state);
 
         bool retry = !done && need != 0;
@@ -461,36 +491,13 @@ static bool resize_in_place(void *ptr, size_t size, size_t *old_size)
     }
 }
 
-void *krealloc(void *ptr, size_t size)
+size_t heap_usable_size(const void *ptr, const char *caller)
 {
-    size_t old_size;
-
-    if (ptr == NULL)
-        return kmalloc(size);
-    if (size == 0) {
-        kfree(ptr);
-        return NULL;
-    }
-    if (size > heap.largest)
-        return NULL;
-    if (resize_in_place(ptr, size, &old_size))
-        return ptr;
-
-    void *copy = kmalloc(size);
-    if (copy != NULL) {
-        memcpy(copy, ptr, old_size < size ? old_size : size);
-        kfree(ptr);
-    }
-    return copy;
-}
-
-size_t kmalloc_usable_size(const void *ptr)
-{
-    struct live live;
+    struct heap_live live;
     uint32_t state = heap_lock();
-    if (!find_live(ptr, &live))
-        reject(ptr, "kmalloc_usable_size");
-    size_t size = usable_size(&live);
+    if (!heap_find_live(ptr, &live))
+        reject(ptr, caller);
+    size_t size = heap_live_size(&live);
     heap_unlock(state);
     return size;
 }
@@ -499,9 +506,9 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    struct live live;
+    struct heap_live live;
     uint32_t state = heap_lock();
-    bool is_live = find_live(ptr, &live);
+    bool is_live = heap_find_live(ptr, &live);
     heap_unlock(state);
     return is_live;
 }
@@ -523,14 +530,15 @@ struct heap_stats heap_get_stats(void)
     struct heap_stats stats = {
         .mapped = first_fit.mapped - first_fit.base,
         .total = first_fit.mapped - first_fit.base + heap_index_mapped(),
-        .used = first_fit.used,
-        .peak = heap.peak,
+        .used = bytes_used(),
+        .peak = first_fit.usage.peak,
         .largest_free = largest > wilderness ? largest : wilderness,
-        .blocks = (size_t)(heap.allocs - heap.frees),
+        .blocks = (size_t)(heap_core.allocs - heap_core.frees),
         .extent = extent,
-        .index = heap_index_bytes(extent) + sizeof(heap) + sizeof(first_fit) + sizeof(small),
-        .allocs = heap.allocs,
-        .frees = heap.frees,
+        .index = heap_index_bytes(extent) + small.reach / GRANULE_SIZE * sizeof(uint32_t) +
+                 sizeof(heap_core) + sizeof(first_fit) + sizeof(small),
+        .allocs = heap_core.allocs,
+        .frees = heap_core.frees,
     };
     heap_unlock(state);
     return stats;
@@ -541,9 +549,9 @@ enum heap_fault heap_validate(void)
     size_t live;
     uint32_t state = heap_lock();
     enum heap_fault fault = heap_walk_validate(&live);
-    if (fault == HEAP_SOUND && first_fit.used > heap.peak)
+    if (fault == HEAP_SOUND && first_fit.usage.below > first_fit.usage.peak)
         fault = HEAP_USED_COUNT;
-    if (fault == HEAP_SOUND && heap.allocs - heap.frees != live)
+    if (fault == HEAP_SOUND && heap_core.allocs - heap_core.frees != live)
         fault = HEAP_BLOCK_COUNT;
     heap_unlock(state);
     return fault;

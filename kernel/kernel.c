@@ -18,6 +18,7 @@
 #include <mem/paging.h>
 #include <mem/pmm.h>
 #include <mem/sections.h>
+#include <mem/starve.h>
 #include <mem/window.h>
 #include <panic.h>
 #include <sched/sched.h>
@@ -96,6 +97,16 @@ static void init_paging(void)
     klog("paging enabled: identity mapping 0x%08x - 0x%08x, %u KiB of tables", PAGE_SIZE,
          paging_identity_end() - 1, paging_table_frames() * (PAGE_SIZE / KIB));
     screen_report();
+}
+
+/* To see the rest of the boot without memory. */
+static void starve_boot(const struct cmdline *cmdline)
+{
+    if (cmdline->starve == 0)
+        return;
+    klog_warning("starve: request %u for memory fails%s", cmdline->starve,
+                 cmdline->starve_all ? ", and all behind it" : "");
+    starve_begin(cmdline->starve, cmdline->starve_all);
 }
 
 static void init_heap(bool small)
@@ -180,6 +191,7 @@ void kernel_main(uint32_t magic, uint32_t info_address)
     init_diagnosis(magic, info_address, &cmdline);
     pmm_init(magic, info_address);
     init_paging();
+    starve_boot(&cmdline);
     init_heap(!cmdline.small_off);
     run_smoke_test();
     acpi_init();

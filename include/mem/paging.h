@@ -15,6 +15,7 @@
 #ifndef MEM_PAGING_H
 #define MEM_PAGING_H
 
+#include <mem/pmm.h>
 #include <types.h>
 
 #define MAX_BOOTSTRAP_TABLES 8
@@ -76,13 +77,13 @@ void unmap_range(vaddr_t virt, uint32_t pages);
 
 /*
  * Memory at addresses of its own: maps `pages` pages, each on a frame fresh from
- * pmm_alloc_frame_high(), which nobody else reaches; contents are undefined. All or nothing.
- * Errors as of map_range(); ERR_NO_MEMORY as well when the frames do not suffice.
+ * pmm_alloc_frame_high_for() that owner, which nobody else reaches; contents are undefined. All or
+ * nothing. Errors as of map_range(); ERR_NO_MEMORY as well when the frames do not suffice.
  */
-int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags) MUST_CHECK;
+int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags, enum frame_owner owner) MUST_CHECK;
 
 /* Undoes map_new_pages(), in pieces if wanted: unmaps the pages and gives their frames back. */
-void unmap_and_free_pages(vaddr_t virt, uint32_t pages);
+void unmap_and_free_pages(vaddr_t virt, uint32_t pages, enum frame_owner owner);
 
 /* Takes the right to write from every mapped page of [start, end); both multiples of PAGE_SIZE. */
 void paging_protect(vaddr_t start, vaddr_t end);

@@ -25,8 +25,14 @@ bool lab_remove_block(vaddr_t block);
 /* Whether [address, address + length) lies in the payload of a block of the laboratory. */
 bool lab_owns_heap(vaddr_t address, size_t length);
 
+/* The laboratory's first frame at or above an address, or 0. */
+paddr_t lab_next_frame(paddr_t from);
+
 /* The laboratory's mapping of a frame: its virtual address, or 0. */
 vaddr_t lab_mapping_of(paddr_t frame);
+
+/* The lowest page at which the laboratory has mapped a frame of its own, and the frame; or 0. */
+vaddr_t lab_mapping_of_any(paddr_t *frame);
 
 /*
  * Why a page of physical memory must not be written to, in a few words: "holds a page table". NULL

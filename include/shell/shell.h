@@ -53,6 +53,12 @@ const struct shell_command *shell_command(uint32_t index);
 /* The command of that name, or NULL. */
 const struct shell_command *shell_find(const char *name);
 
+/*
+ * Runs the command argv[0] with its words, argc of them and at least one; says so if there is no
+ * such command. On the shell's thread.
+ */
+void shell_run_words(int argc, char **argv);
+
 /* Reads and runs lines, for ever. */
 _Noreturn void shell_run(void);
 

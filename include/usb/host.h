@@ -152,9 +152,10 @@ struct usb_controller {
 
 /*
  * A controller is up and its ports have power: from here on the core asks it. Called by the
- * drivers' start functions, in the thread "usb".
+ * drivers' start functions, in the thread "usb". False, with a message, when there is no memory to
+ * keep track of it: the driver then stops it again.
  */
-void usb_register_controller(struct usb_controller *controller);
+bool usb_register_controller(struct usb_controller *controller) MUST_CHECK;
 
 /* A transfer has ended: sets its status and bytes and calls done(). Interrupts are off. */
 void usb_transfer_done(struct usb_transfer *transfer, enum usb_status status, uint16_t actual);

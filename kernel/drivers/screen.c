@@ -158,8 +158,10 @@ void screen_start_thread(void)
         return;
     semaphore_init(&wake, 0);
     struct thread *thread = thread_create("screen", drawing_thread, NULL);
-    if (thread == NULL)
-        return; /* writers go on drawing */
+    if (thread == NULL) {
+        klog_warning("screen: no memory for its thread; writers draw themselves");
+        return;
+    }
     thread_detach(thread);
     thread_draws = true;
 }

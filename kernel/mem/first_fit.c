@@ -187,15 +187,15 @@ static void detach(struct block *block)
 /* ---- Taking ---- */
 
 /* Makes the first `size` bytes of a free block used; its lists and its rest are the caller's. */
-static inline struct block *use(struct block *block, uint32_t size)
+static inline void *use(struct block *block, uint32_t size)
 {
     write_used(block, size);
-    first_fit.used += size;
-    return block;
+    count_used(size);
+    return block_payload(block);
 }
 
 /* Cuts the block outside, which is large enough. */
-static NOINLINE struct block *take_outside(uint32_t size)
+static NOINLINE IN_REGISTERS void *take_outside(uint32_t size)
 {
     struct block *block = first_fit.outside;
     uint32_t old_size = first_fit.outside_size, rest_size = old_size - size;
@@ -211,7 +211,7 @@ static NOINLINE struct block *take_outside(uint32_t size)
 }
 
 /* Cuts a listed block, whose rest takes the place of the smaller block outside. */
-static NOINLINE struct block *take_and_swap(struct block *block, uint32_t size)
+static NOINLINE void *take_and_swap(struct block *block, uint32_t size)
 {
     struct block *outside = first_fit.outside;
     uint32_t outside_size = first_fit.outside_size, rest_size = block->head - size;
@@ -223,7 +223,7 @@ static NOINLINE struct block *take_and_swap(struct block *block, uint32_t size)
     return use(block, size);
 }
 
-IN_REGISTERS struct block *first_fit_take_listed(uint32_t size)
+IN_REGISTERS void *first_fit_take_listed(uint32_t size)
 {
     uint32_t leaf = max_tree_first(&first_fit.tree, size), others = 0;
     struct block *before = list_anchor(leaf), *block = before->next;
@@ -256,9 +256,8 @@ IN_REGISTERS struct block *first_fit_take_listed(uint32_t size)
         before->next = next;
         enter_rarely(rest, rest_size);
     }
-    use(block, size);
     list_lost(leaf, others, next);
-    return block;
+    return use(block, size);
 }
 
 /* Whether the top may be moved up to `end`. */
@@ -272,7 +271,7 @@ static RARELY bool raise_limit(vaddr_t end)
     return true;
 }
 
-IN_REGISTERS struct block *first_fit_take_below(uint32_t size)
+IN_REGISTERS void *first_fit_take_below(uint32_t size)
 {
     if (first_fit.outside_size >= size)
         return take_outside(size);
@@ -318,7 +317,7 @@ static void leave_free(vaddr_t start, vaddr_t end)
     block_at(end)->head |= PREV_FREE;
 }
 
-struct block *first_fit_take_aligned(uint32_t size, uint32_t align)
+void *first_fit_take_aligned(uint32_t size, uint32_t align)
 {
     struct block *gap = lowest_free(size + align + HEAP_ALIGN);
     vaddr_t start = gap != NULL ? block_address(gap) : first_fit.top;
@@ -340,9 +339,9 @@ struct block *first_fit_take_aligned(uint32_t size, uint32_t align)
     }
 
     write_used(block_at(head), (uint32_t)(end - head));
-    first_fit.used += end - head;
+    count_used((uint32_t)(end - head));
     leave_free(start, head);
-    return block_at(head);
+    return block_payload(block_at(head));
 }
 
 vaddr_t first_fit_need(uint32_t size, uint32_t align)
@@ -374,28 +373,39 @@ static NOINLINE void merge_three(struct block *previous, struct block *next, uin
 }
 
 /* The block in front is free: it takes the released one in, and what is free behind that. */
-static NOINLINE bool release_to_previous(struct block *block, uint32_t size)
+static NOINLINE void release_to_previous(struct block *block, uint32_t size)
 {
     struct block *previous = block_before(block), *next = block_after(block, size);
 
     block->head = 0;
     size += previous->head;
-    if (block_address(next) == first_fit.top) {
-        detach(previous);
-        previous->head = 0;
-        first_fit.top = block_address(previous);
-    } else if (!block_is_used(next)) {
+    if (!block_is_used(next)) {
         check_free(next);
         merge_three(previous, next, size + next->head);
-    } else {
-        next->head |= PREV_FREE;
-        if (previous == first_fit.outside) {
-            place_outside(previous, size);
-        } else {
-            write_free(previous, size);
-            list_gained(leaf_of(previous), size);
-        }
+        return;
     }
+    next->head |= PREV_FREE;
+    if (previous == first_fit.outside) {
+        place_outside(previous, size);
+    } else {
+        write_free(previous, size);
+        list_gained(leaf_of(previous), size);
+    }
+}
+
+IN_REGISTERS bool first_fit_release_last(struct block *block, uint32_t head)
+{
+    if (first_fit_lower_top(block, head))
+        return true;
+    if (!head_ends_at_top(block, head))
+        return false;
+
+    struct block *previous = block_before(block);
+    count_unused(head & ~PREV_FREE);
+    block->head = 0;
+    detach(previous);
+    previous->head = 0;
+    first_fit.top = block_address(previous);
     return true;
 }
 
@@ -420,7 +430,7 @@ static inline void list_replace(struct block *next, struct block *block, uint32_
 }
 
 /* The block behind is free and joins the released one. */
-static NOINLINE bool release_to_next(struct block *block, uint32_t size)
+static NOINLINE void release_to_next(struct block *block, uint32_t size)
 {
     struct block *next = block_after(block, size);
 
@@ -432,28 +442,25 @@ static NOINLINE bool release_to_next(struct block *block, uint32_t size)
         list_replace(next, block, size);
     }
     next->head = 0;
-    return true;
 }
 
-static NOINLINE bool release_alone(struct block *block, uint32_t size)
+static NOINLINE void release_alone(struct block *block, uint32_t size)
 {
     block_after(block, size)->head |= PREV_FREE;
     enter(block, size);
-    return true;
 }
 
-IN_REGISTERS bool first_fit_release_below(struct block *block, uint32_t head)
+IN_REGISTERS void first_fit_release_below(struct block *block, uint32_t head)
 {
     uint32_t size = head & ~BLOCK_FLAGS;
 
-    if (!head_is_sound(block, head))
-        return false;
-    first_fit.used -= size;
+    count_unused(size);
     if (head & PREV_FREE)
-        return release_to_previous(block, size);
-    if (!block_is_used(block_after(block, size)))
-        return release_to_next(block, size);
-    return release_alone(block, size);
+        release_to_previous(block, size);
+    else if (!block_is_used(block_after(block, size)))
+        release_to_next(block, size);
+    else
+        release_alone(block, size);
 }
 
 /* ---- Resizing ---- */
@@ -463,7 +470,8 @@ static void set_used_size(struct block *block, uint32_t size)
 {
     uint32_t old_size = used_size(block);
 
-    first_fit.used = first_fit.used - old_size + size;
+    count_unused(old_size);
+    count_used(size);
     block->head ^= old_size ^ size;
 }
 
@@ -476,7 +484,7 @@ static void shrink(struct block *block, uint32_t size)
         return;
     set_used_size(block, size);
     write_used(tail, tail_size);
-    first_fit.used += tail_size;
+    count_used(tail_size);
     bool released = first_fit_release(tail);
     ASSERT(released);
 }

@@ -36,6 +36,7 @@
 
 #define BLOCK_USED          1u
 #define PREV_FREE           2u
+#define BLOCK_CHUNK         4u /* the used block is a chunk of small objects (mem/small.h) */
 #define BLOCK_FLAGS         7u
 
 /*
@@ -62,9 +63,15 @@ struct block {
     struct block *next; /* in a free block: the next one in its segment's list */
 };
 
+/* How many bytes are in use, told by the most that ever were: so a new peak is what overflows. */
+struct usage {
+    uint32_t peak;
+    uint32_t below; /* bytes in use: peak - below */
+};
+
 struct first_fit {
     vaddr_t base, end;     /* the window */
-    vaddr_t start;         /* base + HEAP_HEAD: the first head, and where offsets count from */
+    vaddr_t start;         /* base + HEAP_HEAD: the first head */
     vaddr_t mapped;        /* end of the pages that may be used */
     uint32_t mapped_size;  /* mapped - start */
     vaddr_t top;           /* the wilderness's first head */
@@ -76,7 +83,7 @@ struct first_fit {
     vaddr_t origin;        /* where segment 0 would begin, were the first leaf node 0 */
     struct block *outside; /* the free block that is in no list, or NULL */
     uint32_t outside_size; /* 0 without one */
-    size_t used;           /* bytes in used blocks */
+    struct usage usage;    /* bytes in used blocks */
 };
 
 /* The one heap. heap.c holds its lock around all of the following. */
@@ -100,6 +107,12 @@ static inline void *block_payload(struct block *block)
 static inline struct block *payload_block(const void *payload)
 {
     return block_at((vaddr_t)payload - HEAP_HEAD);
+}
+
+/* Whether the heap has pages, and what says something of them, at an address. */
+static inline bool is_mapped(vaddr_t address)
+{
+    return (uint32_t)(address - first_fit.start) < first_fit.mapped_size;
 }
 
 /* What a used block's head is combined with. */
@@ -126,22 +139,32 @@ static inline bool block_is_used(const struct block *block)
 }
 
 /*
- * Whether `head`, used_head() of the block, is that of a used block: its flags are possible, its
- * size ends at the top or at a block that takes what is in front for used. `block` lies in
+ * Whether `head`, used_head() of the block, is that of a used block below the top: its flags are
+ * possible, its size ends at a block that takes what is in front for used. `block` lies in
  * [start, mapped). Signed, because that may be above the top, and a size that is none anything.
  */
-static inline bool head_is_sound(const struct block *block, uint32_t head)
+static inline bool head_ends_below_top(const struct block *block, uint32_t head)
 {
     int32_t size = (int32_t)(head & ~BLOCK_FLAGS);
     int32_t left = (int32_t)(first_fit.top - block_address(block));
 
-    if (UNLIKELY((head & BLOCK_FLAGS & ~PREV_FREE) != 0))
-        return false;
-    if (UNLIKELY(size >= left))
-        return size == left && size >= (int32_t)MIN_BLOCK;
-    if (UNLIKELY(size < (int32_t)MIN_BLOCK))
+    if (UNLIKELY((head & BLOCK_FLAGS & ~PREV_FREE) != 0) || UNLIKELY(size >= left) ||
+        UNLIKELY(size < (int32_t)MIN_BLOCK))
         return false;
     return !(block_at(block_address(block) + (uint32_t)size)->head & PREV_FREE);
+}
+
+/* Whether it would be that of a block that ends at the top. */
+static inline bool head_ends_at_top(const struct block *block, uint32_t head)
+{
+    return block_address(block) + (head & ~PREV_FREE) == first_fit.top;
+}
+
+/* Whether it is that of a used block. What ends at the top needs no further proof. */
+static inline bool head_is_sound(const struct block *block, uint32_t head)
+{
+    return head_ends_below_top(block, head) ||
+           (head_ends_at_top(block, head) && block_address(block) < first_fit.top);
 }
 
 static inline bool block_is_sound(const struct block *block)
@@ -153,6 +176,27 @@ static inline bool block_is_sound(const struct block *block)
 static inline uint32_t segment_of(vaddr_t address)
 {
     return (uint32_t)(address - first_fit.base) >> SEGMENT_SHIFT;
+}
+
+static inline uint32_t bytes_used(void)
+{
+    return first_fit.usage.peak - first_fit.usage.below;
+}
+
+/* So many bytes more are in use. */
+static inline void count_used(uint32_t size)
+{
+    struct usage *usage = &first_fit.usage;
+
+    if (UNLIKELY(__builtin_sub_overflow(usage->below, size, &usage->below))) {
+        usage->peak -= usage->below;
+        usage->below = 0;
+    }
+}
+
+static inline void count_unused(uint32_t size)
+{
+    first_fit.usage.below += size;
 }
 
 /*
@@ -174,60 +218,84 @@ static inline void write_used(struct block *block, uint32_t size)
 }
 
 /*
- * The ways of first_fit_take() when a listed block is large enough, of which it cuts the lowest if
- * none outside is lower; and when not, but the one outside is, or the top is not ready.
+ * An allocation has three ways: the lowest listed block that is large enough, if none outside is
+ * lower; the block outside; and the top, which is most common, if it need not be made ready. The
+ * answers are payloads.
  */
-struct block *first_fit_take_listed(uint32_t size) MUST_CHECK IN_REGISTERS;
-struct block *first_fit_take_below(uint32_t size) MUST_CHECK IN_REGISTERS;
+static inline bool first_fit_lists(uint32_t size)
+{
+    return *first_fit.tree.top >= size;
+}
+
+void *first_fit_take_listed(uint32_t size) MUST_CHECK IN_REGISTERS;
+
+/* Whether the way to a block that is not listed leads straight to the top. */
+static inline bool first_fit_top_serves(uint32_t size)
+{
+    return first_fit.outside_size < size && first_fit.top + size <= first_fit.limit;
+}
+
+static inline void *first_fit_take_top(uint32_t size)
+{
+    struct block *block = block_at(first_fit.top);
+
+    first_fit.top += size;
+    count_used(size);
+    write_used(block, size);
+    return block_payload(block);
+}
+
+/* The rest; NULL if there is none. */
+void *first_fit_take_below(uint32_t size) MUST_CHECK IN_REGISTERS;
 
 /*
  * A used block of `size` bytes, or up to 8 more, at the lowest place; NULL if the pages that are
  * mapped hold none.
  */
-static inline struct block *first_fit_take(uint32_t size)
+static inline void *first_fit_take(uint32_t size)
 {
-    struct block *block = block_at(first_fit.top);
-    vaddr_t end = first_fit.top + size;
-
-    if (*first_fit.tree.top >= size)
+    if (first_fit_lists(size))
         return first_fit_take_listed(size);
-    if (first_fit.outside_size >= size || end > first_fit.limit)
-        return first_fit_take_below(size);
-    first_fit.top = end;
-    first_fit.used += size;
-    write_used(block, size);
-    return block;
+    return first_fit_top_serves(size) ? first_fit_take_top(size) : first_fit_take_below(size);
 }
 
 /*
  * The same with the payload at a multiple of `align`, a power of two from 16 to a page: from the
  * lowest free block that holds it wherever it begins. What is skipped in front becomes free.
  */
-struct block *first_fit_take_aligned(uint32_t size, uint32_t align) MUST_CHECK;
+void *first_fit_take_aligned(uint32_t size, uint32_t align) MUST_CHECK;
 
 /* Up to where pages would have to be mapped for the wilderness to serve such a request. */
 vaddr_t first_fit_need(uint32_t size, uint32_t align);
 
-/*
- * The way of first_fit_release() when there is more to check, to merge or to remember. `head`:
- * used_head() of the block.
- */
-bool first_fit_release_below(struct block *block, uint32_t head) MUST_CHECK IN_REGISTERS;
+/* Gives back a used block below the top. `head`: used_head() of it. */
+void first_fit_release_below(struct block *block, uint32_t head) IN_REGISTERS;
 
 /*
- * Gives back the used block at `block`, in [start, mapped). False, and nothing changed, if there
- * is none. What ends at the top needs no further proof of being one.
+ * Gives back what has the other kind of head and ends at the top, the only way by which that comes
+ * down; false if it is none. It begins in [start, mapped).
  */
+bool first_fit_release_last(struct block *block, uint32_t head) MUST_CHECK IN_REGISTERS;
+
+/* The same if what is in front is used; most blocks that end at the top are so. */
+static inline bool first_fit_lower_top(struct block *block, uint32_t head)
+{
+    if (block_address(block) + head != first_fit.top)
+        return false;
+    count_unused(head);
+    first_fit.top = block_address(block);
+    block->head = 0;
+    return true;
+}
+
+/* Gives back the used block at `block`, in [start, mapped). False, and nothing done, if none is. */
 static inline bool first_fit_release(struct block *block)
 {
     uint32_t head = used_head(block);
 
-    /* So there are no flags: any would make this an address where no block ends. */
-    if (block_address(block) + head != first_fit.top)
-        return first_fit_release_below(block, head);
-    first_fit.used -= head;
-    first_fit.top = block_address(block);
-    block->head = 0;
+    if (!head_ends_below_top(block, head))
+        return first_fit_release_last(block, head);
+    first_fit_release_below(block, head);
     return true;
 }
 

@@ -3,7 +3,7 @@
  *
  * A part is an array that grows from its start. Parts are the tree's levels, as long as each
  * begins on a page of its own; the page with all the levels above those; the lists' starts; and
- * the table of chunks.
+ * the table of granules.
  */
 #include "mem/heap_index.h"
 #include "mem/layout.h"
@@ -39,14 +39,14 @@ static size_t first_bytes(size_t size)
     return round_up(size / SEGMENT_SIZE * (uint32_t)sizeof(struct block *), PAGE_SIZE);
 }
 
-static size_t chunks_bytes(size_t size)
+static size_t granules_bytes(size_t size)
 {
-    return round_up(size / GRANULE_SIZE * (uint32_t)sizeof(struct chunk *), PAGE_SIZE);
+    return round_up(size / GRANULE_SIZE * (uint32_t)sizeof(uint32_t), PAGE_SIZE);
 }
 
 size_t heap_index_window(size_t size)
 {
-    return nodes_bytes(size) + first_bytes(size) + chunks_bytes(size);
+    return nodes_bytes(size) + first_bytes(size) + granules_bytes(size);
 }
 
 /* The root is a level below which all fits; the level above it is needed too (max_tree_cover()). */
@@ -64,13 +64,13 @@ static void add_levels(vaddr_t nodes, uint32_t level)
 
 struct heap_index heap_index_init(vaddr_t base, size_t size)
 {
-    vaddr_t first = base + nodes_bytes(size), chunks = first + first_bytes(size);
+    vaddr_t first = base + nodes_bytes(size), granules = first + first_bytes(size);
 
     part_count = 0;
     add_levels(base, first_fit_leaves(size));
     add_part(first, SEGMENT_SIZE, sizeof(struct block *), 0);
-    add_part(chunks, GRANULE_SIZE, sizeof(struct chunk *), 0);
-    return (struct heap_index){ (uint32_t *)base, (struct block **)first, (struct chunk **)chunks };
+    add_part(granules, GRANULE_SIZE, sizeof(uint32_t), 0);
+    return (struct heap_index){ (uint32_t *)base, (struct block **)first, (uint32_t *)granules };
 }
 
 /* Where the pages of a part have to end for a heap of `bytes` bytes. */
@@ -133,11 +133,9 @@ size_t heap_index_mapped(void)
 size_t heap_index_bytes(size_t bytes)
 {
     uint32_t segments = (bytes + SEGMENT_SIZE - 1) / SEGMENT_SIZE;
-    uint32_t granules = (bytes + GRANULE_SIZE - 1) / GRANULE_SIZE;
     uint32_t nodes = 1;
 
     for (uint32_t level = segments; level > 1; level = (level + MAX_TREE_FAN - 1) / MAX_TREE_FAN)
         nodes += level;
-    return nodes * sizeof(uint32_t) + segments * sizeof(struct block *) +
-           granules * sizeof(struct chunk *) + sizeof(parts);
+    return nodes * sizeof(uint32_t) + segments * sizeof(struct block *) + sizeof(parts);
 }

@@ -1,6 +1,6 @@
 /*
- * The pages of the heap's index: tree, lists' starts and the table of chunks, as far as the heap is
- * mapped.
+ * The pages of the heap's index: tree, lists' starts and the table of granules, as far as the heap
+ * is mapped.
  *
  * The index has a window of its own. Each of its arrays is used from its start as the heap grows,
  * the tree level by level (max_tree.h), and has pages up to there and no further. The caller holds
@@ -16,7 +16,7 @@
 struct heap_index {
     uint32_t *nodes;
     struct block **first;
-    struct chunk **chunks;
+    uint32_t *granules;
 };
 
 /*

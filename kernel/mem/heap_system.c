@@ -14,12 +14,12 @@ static struct mutex grow_mutex = MUTEX_INITIALIZER(grow_mutex);
 
 bool heap_system_map(vaddr_t first, size_t pages)
 {
-    return map_new_pages(first, pages, PAGE_WRITE) == OK;
+    return map_new_pages(first, pages, PAGE_WRITE, FRAME_HEAP) == OK;
 }
 
 void heap_system_unmap(vaddr_t first, size_t pages)
 {
-    unmap_and_free_pages(first, pages);
+    unmap_and_free_pages(first, pages, FRAME_HEAP);
 }
 
 void heap_system_grow_lock(void)

@@ -12,7 +12,7 @@ static uint32_t believed_size(const struct block *block)
     uint32_t size = block->head;
 
     if (block_is_used(block))
-        return block_is_sound(block) ? used_size(block) : 0;
+        return head_is_sound(block, used_head(block) & ~BLOCK_CHUNK) ? used_size(block) : 0;
     if (size < MIN_BLOCK || !is_aligned(size, HEAP_ALIGN) ||
         size > first_fit.top - block_address(block))
         return 0;
@@ -50,23 +50,33 @@ static struct block *walk_to(vaddr_t address)
     return block;
 }
 
-/* ---- Diagnosis ---- */
-
-/* The chunk that `block` is, or NULL. */
-static struct chunk *chunk_in(struct block *block)
+/* Whether a chunk's figures are possible, and all its objects within its block. */
+static bool chunk_is_sound(const struct chunk *chunk)
 {
-    vaddr_t payload = (vaddr_t)block_payload(block);
-    struct chunk *chunk = small_chunk_near(payload, small_last_chunk(payload));
-
-    return (vaddr_t)chunk == payload ? chunk : NULL;
+    return chunk->size >= SMALL_FIRST * HEAP_ALIGN && chunk->size <= SMALL_MAX &&
+           chunk->size % HEAP_ALIGN == 0 && chunk->shift == __builtin_ctz(chunk->size) &&
+           (chunk->size >> chunk->shift) * chunk->inverse == 1 &&
+           (chunk->all & (chunk->all + 1)) == 0 && chunk->count == count_bits(chunk->all) &&
+           HEAP_HEAD + sizeof(*chunk) + chunk->count * chunk->size <=
+               used_size(payload_block(chunk));
 }
 
+/* ---- Diagnosis ---- */
+
+/* The chunk that a used block is, or NULL. */
+static const struct chunk *chunk_in(struct block *block)
+{
+    return used_head(block) & BLOCK_CHUNK ? block_payload(block) : NULL;
+}
+
+/* What a chunk has at an address. */
 static enum heap_walk_place place_in_chunk(const struct chunk *chunk, vaddr_t address)
 {
-    uint32_t index = small_index(small_place(chunk, address));
-    bool object = address >= chunk_objects(chunk) && index < chunk->count;
+    if (!chunk_is_sound(chunk) || address < chunk_objects(chunk))
+        return HEAP_WALK_INSIDE;
 
-    return object && small_is_idle(chunk, index) ? HEAP_WALK_FREE : HEAP_WALK_INSIDE;
+    uint32_t index = (uint32_t)(address - chunk_objects(chunk)) / chunk->size;
+    return index < chunk->count && small_is_idle(chunk, index) ? HEAP_WALK_FREE : HEAP_WALK_INSIDE;
 }
 
 enum heap_walk_place heap_walk_find(vaddr_t address)
@@ -82,7 +92,7 @@ enum heap_walk_place heap_walk_find(vaddr_t address)
     if (!block_is_used(block))
         return HEAP_WALK_FREE;
 
-    struct chunk *chunk = chunk_in(block);
+    const struct chunk *chunk = chunk_in(block);
     return chunk != NULL ? place_in_chunk(chunk, address) : HEAP_WALK_INSIDE;
 }
 
@@ -139,37 +149,29 @@ static uint32_t segments_in_use(void)
     return segment_of(first_fit.mapped - 1) + 1;
 }
 
-/* A chunk's counts and bits. Its list is checked by class. */
-static enum heap_fault check_chunk(const struct chunk *chunk, const struct block *block,
-                                   struct census *census)
+/* A chunk's figures, and what the table says of its objects. Its list is checked by class. */
+static enum heap_fault check_chunk(const struct chunk *chunk, struct census *census)
 {
-    uint32_t idle = count_bits(chunk->idle[0]) + count_bits(chunk->idle[1]);
-    uint64_t bits = chunk->idle[0] | (uint64_t)chunk->idle[1] << 32;
-
-    if (chunk->size < SMALL_FIRST * HEAP_ALIGN || chunk->size > SMALL_MAX ||
-        chunk->size % HEAP_ALIGN != 0 || chunk->count > CHUNK_OBJECTS ||
-        idle + chunk->live != chunk->count ||
-        chunk->reciprocal != (RECIPROCAL_ONE + chunk->size - 1) / chunk->size ||
-        HEAP_HEAD + CHUNK_HEAD + chunk->count * chunk->size > used_size(block) ||
-        (chunk->count < CHUNK_OBJECTS && bits >> chunk->count != 0))
+    if (!chunk_is_sound(chunk) || (chunk->idle & ~chunk->all) != 0)
         return HEAP_BAD_CHUNK;
+
+    uint32_t live = chunk->count - count_bits(chunk->idle);
     for (uint32_t i = 0; i < chunk->count; i++) {
-        vaddr_t object = chunk_objects(chunk) + i * chunk->size;
-        if (small_chunk_near(object, small_last_chunk(object)) != chunk)
+        if (small_chunk_near((vaddr_t)chunk_object(chunk, i)) != chunk)
             return HEAP_BAD_TABLE;
     }
-    census->live += chunk->live;
-    census->used += chunk->live * chunk->size;
+    census->live += live;
+    census->used += live * chunk->size;
     census->chunks++;
     return HEAP_SOUND;
 }
 
 static enum heap_fault check_used(struct block *block, struct census *census)
 {
-    struct chunk *chunk = chunk_in(block);
+    const struct chunk *chunk = chunk_in(block);
 
     if (chunk != NULL)
-        return check_chunk(chunk, block, census);
+        return check_chunk(chunk, census);
     census->used += used_size(block);
     census->live++;
     return HEAP_SOUND;
@@ -264,13 +266,13 @@ static enum heap_fault check_classes(uint32_t chunks_met)
         uint32_t listed = 0;
 
         for (const struct chunk *chunk = small.partial[i]; chunk != NULL; chunk = chunk->next) {
-            if (chunk->previous != previous || chunk->size != i * HEAP_ALIGN ||
-                chunk->live == chunk->count || ++listed > class->chunks)
+            if (chunk->previous != previous || chunk->size != i * HEAP_ALIGN || chunk->idle == 0 ||
+                ++listed > class->chunks)
                 return HEAP_BAD_CHUNK;
             previous = chunk;
         }
         if (class->spare != NULL &&
-            (class->spare->size != i * HEAP_ALIGN || class->spare->live != 0))
+            (class->spare->size != i * HEAP_ALIGN || class->spare->idle != class->spare->all))
             return HEAP_BAD_CHUNK;
         chunks += class->chunks;
         active += class->chunks != 0;
@@ -293,7 +295,7 @@ enum heap_fault heap_walk_validate(size_t *live)
         fault = check_tree();
     if (fault == HEAP_SOUND)
         fault = check_classes(census.chunks);
-    if (fault == HEAP_SOUND && census.used != first_fit.used)
+    if (fault == HEAP_SOUND && census.used != bytes_used())
         fault = HEAP_USED_COUNT;
     *live = census.live;
     return fault;

@@ -17,16 +17,18 @@
 
 #include <types.h>
 
-#define MAX_TREE_FAN  4u
-#define MAX_TREE_NODE ((uint32_t)sizeof(uint32_t))
+#define MAX_TREE_FAN   4u
+#define MAX_TREE_DEPTH 11u /* enough for segments of 2 KiB and all addresses of 32 bits */
+#define MAX_TREE_NODE  ((uint32_t)sizeof(uint32_t))
 
 struct max_tree {
     uint32_t *nodes;
-    uint32_t *leaf;  /* each segment's own value: nodes + leaves */
-    uint32_t *top;   /* the largest of all: nodes + root */
-    uint32_t leaves; /* node of segment 0: a power of 4, and at least as many as segments */
-    uint32_t root;   /* leaves / 4^k for a k of at least 1 */
-    uint32_t leaves_at, root_at; /* the offsets of these two, see max_tree_at() */
+    uint32_t *leaf;   /* each segment's own value: nodes + leaves */
+    uint32_t *top;    /* the largest of all: nodes + root */
+    uint32_t leaves;  /* node of segment 0: a power of 4, and at least as many as segments */
+    uint32_t root;    /* leaves / 4^k for a k of at least 1 */
+    uint32_t root_at; /* its offset, see max_tree_at() */
+    uint32_t depth;   /* levels below the root, 1 to MAX_TREE_DEPTH */
 };
 
 /* All values are 0, and the root stands nowhere before max_tree_cover(). */
@@ -40,8 +42,8 @@ static inline void max_tree_init(struct max_tree *tree, uint32_t *nodes, uint32_
         .top = nodes + root,
         .leaves = leaves,
         .root = root,
-        .leaves_at = leaves * MAX_TREE_NODE,
         .root_at = root * MAX_TREE_NODE,
+        .depth = 1,
     };
 }
 
@@ -64,20 +66,61 @@ static inline uint32_t max_tree_parent(uint32_t offset)
     return offset / MAX_TREE_FAN & ~(MAX_TREE_NODE - 1);
 }
 
-/* The first segment whose value is at least `value`; the caller knows that there is one. */
-static inline uint32_t max_tree_first(const struct max_tree *tree, uint32_t value)
+/* The first child whose value is at least `value`, of a node of which one's is. */
+static inline uint32_t max_tree_child(uint32_t *nodes, uint32_t offset, uint32_t value)
+{
+    offset *= MAX_TREE_FAN;
+    if (*max_tree_at(nodes, offset) < value &&
+        *max_tree_at(nodes, offset += MAX_TREE_NODE) < value &&
+        *max_tree_at(nodes, offset += MAX_TREE_NODE) < value)
+        offset += MAX_TREE_NODE;
+    return offset;
+}
+
+/*
+ * The first segment whose value is at least `value`; the caller knows that there is one. A loop
+ * would have to ask at each level whether it is the last.
+ */
+static inline __attribute__((always_inline)) uint32_t max_tree_first(const struct max_tree *tree,
+                                                                     uint32_t value)
 {
     uint32_t *nodes = tree->nodes;
-    uint32_t offset = tree->root_at, leaves = tree->leaves_at;
+    uint32_t offset = tree->root_at;
 
-    do {
-        offset *= MAX_TREE_FAN;
-        if (*max_tree_at(nodes, offset) < value &&
-            *max_tree_at(nodes, offset += MAX_TREE_NODE) < value &&
-            *max_tree_at(nodes, offset += MAX_TREE_NODE) < value)
-            offset += MAX_TREE_NODE;
-    } while (offset < leaves);
-    return offset;
+    switch (tree->depth) {
+    case 11:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 10:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 9:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 8:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 7:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 6:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 5:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 4:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 3:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    case 2:
+        offset = max_tree_child(nodes, offset, value);
+        FALLTHROUGH;
+    default:
+        return max_tree_child(nodes, offset, value);
+    }
 }
 
 /* A segment's value has grown to `value`. */
@@ -123,13 +166,14 @@ static inline void max_tree_lower(const struct max_tree *tree, uint32_t leaf, ui
  */
 static inline void max_tree_cover(struct max_tree *tree, uint32_t last)
 {
-    uint32_t root = tree->leaves / MAX_TREE_FAN;
+    uint32_t root = tree->leaves / MAX_TREE_FAN, depth = 1;
 
-    for (uint32_t covered = MAX_TREE_FAN; covered <= last; covered *= MAX_TREE_FAN)
+    for (uint32_t covered = MAX_TREE_FAN; covered <= last; covered *= MAX_TREE_FAN, depth++)
         root /= MAX_TREE_FAN;
     for (; tree->root > root; tree->root /= MAX_TREE_FAN)
         tree->nodes[tree->root / MAX_TREE_FAN] = tree->nodes[tree->root];
     tree->root = root;
+    tree->depth = depth;
     tree->top = tree->nodes + root;
     tree->root_at = root * MAX_TREE_NODE;
     tree->nodes[root / MAX_TREE_FAN] = UINT32_MAX;

@@ -9,6 +9,7 @@
 #include <error.h>
 #include <mem/mmu.h>
 #include <mem/pmm.h>
+#include <mem/starve.h>
 
 entry_t page_directory[ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static entry_t pool[MAX_BOOTSTRAP_TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
@@ -55,6 +56,8 @@ static paddr_t table_alloc(void)
 {
     paddr_t phys = 0;
 
+    if (starves(STARVE_TABLE))
+        return 0;
     for (uint32_t slot = 0; slot < MAX_BOOTSTRAP_TABLES && phys == 0; slot++) {
         if (!pool_used[slot]) {
             pool_used[slot] = true;
@@ -62,7 +65,7 @@ static paddr_t table_alloc(void)
         }
     }
     if (phys == 0)
-        phys = pmm_alloc_frame();
+        phys = pmm_alloc_frame_for(FRAME_TABLES);
     if (phys != 0) {
         entry_t *table = phys_to_virt(phys);
         for (uint32_t i = 0; i < ENTRIES; i++)
@@ -78,7 +81,7 @@ void table_free(paddr_t phys)
     if (slot < MAX_BOOTSTRAP_TABLES)
         pool_used[slot] = false;
     else
-        pmm_free_frame(phys);
+        pmm_free_frame_of(FRAME_TABLES, phys);
 }
 
 /* ---- Entries ---- */

@@ -74,8 +74,8 @@ static inline uint32_t count_present(const entry_t *entry, uint32_t pages)
 
 /* What the pages of a range are to lead to. */
 struct target {
-    bool new_frames; /* each to a frame of its own, fresh from the PMM */
-    paddr_t next;    /* else to these, one after another */
+    enum frame_owner owner; /* each to a frame of its own, fresh from the PMM, for this owner */
+    paddr_t next;           /* for FRAME_NOBODY: to these, one after another */
 };
 
 /* Makes entries present, as far as there are frames for them. Returns how many. */
@@ -84,10 +84,10 @@ static inline uint32_t set_entries(entry_t *entry, uint32_t pages, struct target
 {
     uint32_t done = 0;
 
-    for (; !target->new_frames && done < pages; done++, target->next += PAGE_SIZE)
+    for (; target->owner == FRAME_NOBODY && done < pages; done++, target->next += PAGE_SIZE)
         entry[done] = target->next | bits;
     for (; done < pages; done++) {
-        paddr_t frame = pmm_alloc_frame_high();
+        paddr_t frame = pmm_alloc_frame_high_for(target->owner);
         if (frame == 0)
             break;
         entry[done] = frame | bits;
@@ -96,11 +96,14 @@ static inline uint32_t set_entries(entry_t *entry, uint32_t pages, struct target
 }
 
 /*
- * Entries that are present become empty; with `free_frames` what they lead to goes back to the PMM.
+ * Entries that are present become empty; what they lead to goes back to the PMM if it has an owner.
  * A table that holds nothing any more goes too.
  */
-static inline void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, bool free_frames)
+static inline void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages,
+                                 enum frame_owner owner)
 {
+    bool free_frames = owner != FRAME_NOBODY;
+
     /* An entry that is not present may keep its address, until nobody can reach the frame. */
     for (uint32_t i = 0; i < pages; i++)
         entry[i] &= free_frames ? PAGE_MASK : 0;
@@ -109,7 +112,7 @@ static inline void clear_entries(vaddr_t virt, entry_t *entry, uint32_t pages, b
     /* Before anything serves as something else, the CPU must have forgotten it: the table too. */
     invalidate(virt, pages == 0 ? 1 : pages);
     for (uint32_t i = 0; free_frames && i < pages; i++) {
-        pmm_free_frame(entry[i]);
+        pmm_free_frame_of(owner, entry[i]);
         entry[i] = 0;
     }
     if (emptied != 0)
@@ -132,20 +135,20 @@ static inline int map_in_table(vaddr_t virt, uint32_t pages, struct target *targ
     uint32_t done = set_entries(entry, pages, target, flags | ENTRY_PRESENT);
     table_gains(virt, done);
     if (done < pages) {
-        clear_entries(virt, entry, done, target->new_frames);
+        clear_entries(virt, entry, done, target->owner);
         return ERR_NO_MEMORY;
     }
     invalidate(virt, pages);
     return OK;
 }
 
-static inline int unmap_in_table(vaddr_t virt, uint32_t pages, bool free_frames)
+static inline int unmap_in_table(vaddr_t virt, uint32_t pages, enum frame_owner owner)
 {
     entry_t *entry = table_entry(virt);
 
     if (entry == NULL || count_present(entry, pages) != pages)
         return ERR_NOT_MAPPED;
-    clear_entries(virt, entry, pages, free_frames);
+    clear_entries(virt, entry, pages, owner);
     return OK;
 }
 
@@ -164,12 +167,12 @@ static void protect_in_table(vaddr_t virt, uint32_t pages)
 
 /* ---- Ranges: table by table ---- */
 
-static void unmap_pages(vaddr_t virt, uint32_t pages, bool free_frames)
+static void unmap_pages(vaddr_t virt, uint32_t pages, enum frame_owner owner)
 {
     for (uint32_t part; pages > 0; pages -= part, virt += part * PAGE_SIZE) {
         part = pages_in_table(virt, pages);
         uint32_t state = mmu_lock();
-        int error = unmap_in_table(virt, part, free_frames);
+        int error = unmap_in_table(virt, part, owner);
         mmu_unlock(state);
         ASSERT(error == OK);
     }
@@ -186,7 +189,7 @@ static int map_pages(vaddr_t virt, uint32_t pages, struct target target, uint32_
         int error = map_in_table(rest, part, &target, flags);
         mmu_unlock(state);
         if (error != OK) {
-            unmap_pages(virt, done, target.new_frames);
+            unmap_pages(virt, done, target.owner);
             return error;
         }
     }
@@ -213,24 +216,26 @@ int map_range(vaddr_t virt, paddr_t phys, uint32_t pages, uint32_t flags)
         return ERR_UNALIGNED;
     if (!fits(phys, pages))
         return ERR_RANGE;
-    return map_pages(virt, pages, (struct target){ false, phys }, flags);
+    return map_pages(virt, pages, (struct target){ FRAME_NOBODY, phys }, flags);
 }
 
 void unmap_range(vaddr_t virt, uint32_t pages)
 {
-    unmap_pages(virt, pages, false);
+    unmap_pages(virt, pages, FRAME_NOBODY);
 }
 
-int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags)
+int map_new_pages(vaddr_t virt, uint32_t pages, uint32_t flags, enum frame_owner owner)
 {
     int error = check_range(virt, pages, flags);
 
-    return error != OK ? error : map_pages(virt, pages, (struct target){ true, 0 }, flags);
+    ASSERT(owner != FRAME_NOBODY);
+    return error != OK ? error : map_pages(virt, pages, (struct target){ owner, 0 }, flags);
 }
 
-void unmap_and_free_pages(vaddr_t virt, uint32_t pages)
+void unmap_and_free_pages(vaddr_t virt, uint32_t pages, enum frame_owner owner)
 {
-    unmap_pages(virt, pages, true);
+    ASSERT(owner != FRAME_NOBODY);
+    unmap_pages(virt, pages, owner);
 }
 
 int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
@@ -242,7 +247,7 @@ int map_page(vaddr_t virt, paddr_t phys, uint32_t flags)
     if (!aligned(phys, PAGE_SIZE))
         return ERR_UNALIGNED;
 
-    struct target target = { false, phys };
+    struct target target = { FRAME_NOBODY, phys };
     uint32_t state = mmu_lock();
     error = map_in_table(virt, 1, &target, flags);
     mmu_unlock(state);
@@ -255,7 +260,7 @@ int unmap_page(vaddr_t virt)
         return ERR_UNALIGNED;
 
     uint32_t state = mmu_lock();
-    int error = unmap_in_table(virt, 1, false);
+    int error = unmap_in_table(virt, 1, FRAME_NOBODY);
     mmu_unlock(state);
     return error;
 }

@@ -1,14 +1,18 @@
 /*
- * The PMM: the machine's memory map and the kernel's own reservations, entered into the bitmap.
+ * The PMM: the machine's memory map and the kernel's own reservations, entered into the bitmap,
+ * and beside the bitmap who owns what was handed out.
  */
 #include <mem/pmm.h>
 #include "mem/layout.h"
+#include "mem/owners.h"
 #include <boot_info.h>
 #include <lib/bits.h>
+#include <lib/string.h>
 #include <log.h>
 #include <mem/frames.h>
 #include <mem/memmap.h>
 #include <mem/sections.h>
+#include <mem/starve.h>
 #include <panic.h>
 #include <sched/spinlock.h>
 
@@ -23,8 +27,18 @@ _Static_assert(FRAMES_MAX == PMM_MAX_PHYS_ADDR / PAGE_SIZE &&
                "frames.h has these numbers of its own");
 
 static struct frames frames; /* guarded by `lock` */
+static struct owners owners; /* likewise */
 static struct spinlock lock;
 static uint64_t left_out;
+
+const char *frame_owner_text(enum frame_owner owner)
+{
+    static const char *const texts[FRAME_OWNERS] = { "nobody", "kernel",  "page tables", "heap",
+                                                     "stacks", "drivers", "laboratory" };
+    return texts[owner];
+}
+
+/* ---- The start ---- */
 
 /* Every frame that [start, end) touches. Modules may lie anywhere below 4 GiB: 64-bit sums. */
 static void reserve(paddr64_t start, paddr64_t end)
@@ -63,6 +77,24 @@ static void print_memory_map(const struct memmap_source *source)
              memmap_type_text(region.type));
 }
 
+static _Noreturn void panic_too_little(void)
+{
+    panic("too little memory: %u KiB are free, RoninOS needs %u KiB",
+          frames_free_count(&frames) * (PAGE_SIZE / KIB), MIN_FREE_FRAMES * (PAGE_SIZE / KIB));
+}
+
+/* The record of owners takes a four-thousandth of the memory, in a row and for good. */
+static void make_owners(void)
+{
+    uint32_t pages = (frames.end + PAGE_SIZE - 1) / PAGE_SIZE;
+    uint32_t first = frames_alloc_run(&frames, pages, 1, FRAMES_HIGH_FIRST);
+
+    if (!frames_free_run(&frames, first, pages))
+        panic_too_little(); /* there is no such run */
+    frames_reserve(&frames, first, first + pages);
+    owners_init(&owners, (uint8_t *)(vaddr_t)(first * PAGE_SIZE), frames.end);
+}
+
 void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
 {
     const char *wrong = boot_info_init(mb_magic, mb_info_addr);
@@ -77,11 +109,10 @@ void pmm_init(uint32_t mb_magic, paddr_t mb_info_addr)
     reserve_what_is_occupied();
     if (boot_info_complaint() != NULL)
         klog_warning("Multiboot2: the rest of the block is not used: %s", boot_info_complaint());
+    make_owners();
     pmm_dump_stats();
-
     if (frames_free_count(&frames) < MIN_FREE_FRAMES)
-        panic("too little memory: %u KiB are free, RoninOS needs %u KiB",
-              frames_free_count(&frames) * (PAGE_SIZE / KIB), MIN_FREE_FRAMES * (PAGE_SIZE / KIB));
+        panic_too_little();
 }
 
 paddr_t pmm_phys_limit(void)
@@ -89,34 +120,60 @@ paddr_t pmm_phys_limit(void)
     return frames.end * PAGE_SIZE;
 }
 
-/* Tries one zone, then the other if `fallback`; 0 is "none", for frame 0 is always reserved. */
-static paddr_t alloc(enum frames_zone zone, bool fallback)
+/* ---- Handing out ---- */
+
+/* The lock held. */
+static inline paddr_t handed_out(uint32_t first, uint32_t count, enum frame_owner owner)
 {
+    if (first == FRAMES_NONE)
+        return 0; /* "none", for frame 0 is always reserved */
+    owners_take(&owners, first, count, owner);
+    return first * PAGE_SIZE;
+}
+
+static inline paddr_t alloc_low(enum frame_owner owner)
+{
+    if (starves(STARVE_FRAME))
+        return 0;
+
     uint32_t flags = spin_lock(&lock);
-    uint32_t frame = frames_alloc(&frames, zone);
-    if (frame == FRAMES_NONE && fallback)
-        frame = frames_alloc(&frames, zone == FRAMES_LOW ? FRAMES_HIGH : FRAMES_LOW);
+    paddr_t phys = handed_out(frames_alloc(&frames, FRAMES_LOW), 1, owner);
     spin_unlock(&lock, flags);
-    return frame == FRAMES_NONE ? 0 : frame * PAGE_SIZE;
+    return phys;
+}
+
+static inline paddr_t alloc_high(enum frame_owner owner)
+{
+    if (starves(STARVE_FRAME))
+        return 0;
+
+    uint32_t flags = spin_lock(&lock);
+    uint32_t frame = frames_alloc(&frames, FRAMES_HIGH);
+    if (frame == FRAMES_NONE)
+        frame = frames_alloc(&frames, FRAMES_LOW);
+    paddr_t phys = handed_out(frame, 1, owner);
+    spin_unlock(&lock, flags);
+    return phys;
+}
+
+paddr_t pmm_alloc_frame_for(enum frame_owner owner)
+{
+    return alloc_low(owner);
 }
 
 paddr_t pmm_alloc_frame(void)
 {
-    return alloc(FRAMES_LOW, false);
+    return alloc_low(FRAME_KERNEL);
+}
+
+paddr_t pmm_alloc_frame_high_for(enum frame_owner owner)
+{
+    return alloc_high(owner);
 }
 
 paddr_t pmm_alloc_frame_high(void)
 {
-    return alloc(FRAMES_HIGH, true);
-}
-
-void pmm_free_frame(paddr_t phys)
-{
-    uint32_t flags = spin_lock(&lock);
-    bool freed = phys % PAGE_SIZE == 0 && frames_free(&frames, phys / PAGE_SIZE);
-    spin_unlock(&lock, flags);
-    if (!freed)
-        panic("pmm_free_frame: 0x%08x is not an allocated frame", phys);
+    return alloc_high(FRAME_KERNEL);
 }
 
 paddr_t pmm_alloc_run(uint32_t pages, uint32_t align, paddr_t below)
@@ -124,21 +181,70 @@ paddr_t pmm_alloc_run(uint32_t pages, uint32_t align, paddr_t below)
     ASSERT(is_power_of_two(align));
 
     uint32_t limit = (below < HEAP_BASE ? below : HEAP_BASE) / PAGE_SIZE;
+    if (starves(STARVE_FRAME))
+        return 0;
+
     uint32_t flags = spin_lock(&lock);
     uint32_t first =
         frames_alloc_run(&frames, pages, align > PAGE_SIZE ? align / PAGE_SIZE : 1, limit);
+    paddr_t phys = handed_out(first, pages, FRAME_DRIVERS);
     spin_unlock(&lock, flags);
-    return first == FRAMES_NONE ? 0 : first * PAGE_SIZE;
+    return phys;
+}
+
+/* ---- Taking back ---- */
+
+/* Says why `caller` does not take a frame back from an owner. */
+static _Noreturn void refuse(const char *caller, enum frame_owner owner, paddr_t phys)
+{
+    enum frames_state state =
+        phys % PAGE_SIZE == 0 ? frames_state(&frames, phys / PAGE_SIZE) : FRAME_HOLE_OR_RESERVED;
+
+    if (state == FRAME_FREE)
+        panic("%s: double free of the frame 0x%08x, which is free", caller, phys);
+    if (state == FRAME_ALLOCATED)
+        panic("%s: wrong owner: the frame 0x%08x belongs to: %s, and was given back by: %s", caller,
+              phys, frame_owner_text(pmm_owner(phys)), frame_owner_text(owner));
+    panic("%s: invalid free of 0x%08x, which is not a frame that was handed out", caller, phys);
+}
+
+static inline void free_frame(enum frame_owner owner, paddr_t phys)
+{
+    uint32_t frame = phys / PAGE_SIZE;
+    uint32_t flags = spin_lock(&lock);
+    bool freed =
+        phys % PAGE_SIZE == 0 && owners_of(&owners, frame) == owner && frames_free(&frames, frame);
+    if (freed)
+        owners_give(&owners, frame, 1, owner);
+    spin_unlock(&lock, flags);
+    if (!freed)
+        refuse("pmm_free_frame", owner, phys);
+}
+
+void pmm_free_frame_of(enum frame_owner owner, paddr_t phys)
+{
+    free_frame(owner, phys);
+}
+
+void pmm_free_frame(paddr_t phys)
+{
+    free_frame(FRAME_KERNEL, phys);
 }
 
 void pmm_free_run(paddr_t phys, uint32_t pages)
 {
+    uint32_t first = phys / PAGE_SIZE;
     uint32_t flags = spin_lock(&lock);
-    bool freed = phys % PAGE_SIZE == 0 && frames_free_run(&frames, phys / PAGE_SIZE, pages);
+    uint32_t count = owners_run(&owners, first, pages, FRAME_DRIVERS);
+    bool freed = phys % PAGE_SIZE == 0 && count == pages && frames_free_run(&frames, first, pages);
+    if (freed)
+        owners_give(&owners, first, pages, FRAME_DRIVERS);
     spin_unlock(&lock, flags);
     if (!freed)
-        panic("pmm_free_run: 0x%08x is not the first of %u allocated frames", phys, pages);
+        refuse("pmm_free_run", FRAME_DRIVERS, phys + (count < pages ? count : 0) * PAGE_SIZE);
 }
+
+/* ---- Looking at it ---- */
 
 bool pmm_is_allocated(paddr_t phys)
 {
@@ -146,6 +252,11 @@ bool pmm_is_allocated(paddr_t phys)
     bool allocated = frames_state(&frames, phys / PAGE_SIZE) == FRAME_ALLOCATED;
     spin_unlock(&lock, flags);
     return allocated;
+}
+
+enum frame_owner pmm_owner(paddr_t phys)
+{
+    return owners_of(&owners, phys / PAGE_SIZE);
 }
 
 struct pmm_stats pmm_get_stats(void)
@@ -158,6 +269,7 @@ struct pmm_stats pmm_get_stats(void)
         .free = frames_free_count(&frames),
         .left_out = left_out,
     };
+    memcpy(stats.owned, owners.owned, sizeof(stats.owned));
     spin_unlock(&lock, flags);
     return stats;
 }
@@ -174,12 +286,8 @@ void pmm_dump_stats(void)
              PMM_MAX_PHYS_ADDR / MIB);
 }
 
-const char *pmm_validate(void)
+static const char *frames_fault_text(enum frames_fault fault)
 {
-    uint32_t flags = spin_lock(&lock);
-    enum frames_fault fault = frames_validate(&frames);
-    spin_unlock(&lock, flags);
-
     switch (fault) {
     case FRAMES_SOUND:
         return NULL;
@@ -197,4 +305,31 @@ const char *pmm_validate(void)
         return "the third level of the bitmap differs from the second";
     }
     return "unknown fault";
+}
+
+static const char *owners_fault_text(enum owners_fault fault)
+{
+    switch (fault) {
+    case OWNERS_SOUND:
+        return NULL;
+    case OWNERS_UNKNOWN:
+        return "the owner of a frame is none that there is";
+    case OWNERS_NONE:
+        return "an allocated frame has no owner";
+    case OWNERS_STRAY:
+        return "a frame that is not allocated has an owner";
+    case OWNERS_COUNT:
+        return "the frames of an owner differ from a recount";
+    }
+    return "unknown fault";
+}
+
+const char *pmm_validate(void)
+{
+    uint32_t flags = spin_lock(&lock);
+    enum frames_fault fault = frames_validate(&frames);
+    enum owners_fault owners_fault = owners_validate(&owners, &frames);
+    spin_unlock(&lock, flags);
+
+    return fault != FRAMES_SOUND ? frames_fault_text(fault) : owners_fault_text(owners_fault);
 }

@@ -4,7 +4,7 @@
  * Invariants between calls:
  * - a chunk is in its class's list of partial chunks if it has both idle and live objects, or has
  *   just been added; it is the spare, or gone, when it has idle ones only; full ones are nowhere;
- * - granules say of each chunk where it begins and which KiB it reaches into, and nothing else.
+ * - the table says of each granule which chunk touches it, the last one if there are two;
  */
 #include "mem/small.h"
 #include <lib/string.h>
@@ -17,17 +17,34 @@ static void set_threshold(void)
     small.threshold = (small.active + 1) * CHUNK_MIN * CHUNK_SHARE;
 }
 
-void small_init(struct chunk **chunks)
+void small_init(uint32_t *table)
 {
     memset(&small, 0, sizeof(small));
-    small.chunks = chunks;
+    small.table = table;
     small_use(true);
     set_threshold();
 }
 
+static void set_limit(void)
+{
+    small.limit = small.use && small.grown ? SMALL_MAX : 0;
+    small.guarded = small.limit != 0 ? SMALL_MAX - GUARD_SIZE : 0;
+}
+
+void small_map(vaddr_t mapped)
+{
+    uint32_t size = (uint32_t)(mapped - first_fit.start);
+
+    if (small.covered > size)
+        small.covered = size;
+    small.grown |= size + HEAP_HEAD > SMALL_FROM;
+    set_limit();
+}
+
 void small_use(bool use)
 {
-    small.limit = use ? SMALL_MAX : 0;
+    small.use = use;
+    set_limit();
 }
 
 static uint32_t class_of(const struct chunk *chunk)
@@ -67,73 +84,103 @@ static void list_remove(struct chunk *chunk)
 
 /* ---- Chunks and the first-fit heap ---- */
 
+static uint32_t granule_of(vaddr_t address)
+{
+    return (uint32_t)(address - first_fit.start) / GRANULE_SIZE;
+}
+
 static uint32_t last_granule(const struct chunk *chunk)
 {
-    vaddr_t end = chunk_objects(chunk) + chunk->count * chunk->size;
-
-    return (uint32_t)(end - 1 - first_fit.start) / GRANULE_SIZE;
+    return granule_of(chunk_objects(chunk) + chunk->count * chunk->size - 1);
 }
 
-static bool reaches(const struct chunk *chunk, uint32_t granule)
+/* What a granule has to say once a chunk is gone: of the one before, if that touches it too. */
+static uint32_t entry_before(uint32_t granule)
 {
-    return chunk != NULL && last_granule(chunk) >= granule;
+    uint32_t entry = granule > 0 ? small.table[granule - 1] : 0;
+
+    return entry != 0 && last_granule(entry_chunk(entry)) >= granule ? entry : 0;
 }
 
-/* Enters a chunk into the table of chunks, or takes it out. */
-static void set_table(struct chunk *chunk, bool enter)
+/* Makes the table say something of the window's first `bytes` bytes. What lies there is 0. */
+static void cover(uint32_t bytes)
 {
-    uint32_t first = (uint32_t)((vaddr_t)chunk - first_fit.start) / GRANULE_SIZE;
-    uint32_t last = last_granule(chunk);
+    if (small.covered < bytes)
+        small.covered = bytes;
+    if (small.reach < bytes)
+        small.reach = bytes;
+}
 
-    for (uint32_t i = first; i <= last; i++) {
-        struct chunk **entry = &small.chunks[i];
-        if (enter && *entry < chunk)
-            *entry = chunk;
-        if (!enter && *entry == chunk)
-            *entry = i > 0 && reaches(small.chunks[i - 1], i) ? small.chunks[i - 1] : NULL;
+static void enter_chunk(const struct chunk *chunk)
+{
+    uint32_t entry = chunk_entry(chunk), last = last_granule(chunk);
+
+    cover((last + 1) * GRANULE_SIZE);
+    for (uint32_t i = granule_of((vaddr_t)chunk); i <= last; i++) {
+        if (small.table[i] == 0 || entry < small.table[i])
+            small.table[i] = entry;
+    }
+}
+
+static void remove_chunk(const struct chunk *chunk)
+{
+    uint32_t entry = chunk_entry(chunk), last = last_granule(chunk);
+
+    for (uint32_t i = granule_of((vaddr_t)chunk); i <= last; i++) {
+        if (small.table[i] == entry)
+            small.table[i] = entry_before(i);
     }
 }
 
 /* How many objects a new chunk has: more while the heap and its share for chunks are larger. */
 static uint32_t object_count(uint32_t size)
 {
-    uint32_t bytes = first_fit.used / CHUNK_SHARE / (small.active + 1);
+    uint32_t bytes = bytes_used() / CHUNK_SHARE / (small.active + 1);
     if (bytes < CHUNK_MIN)
         bytes = CHUNK_MIN;
     if (bytes > CHUNK_MAX)
         bytes = CHUNK_MAX;
 
-    uint32_t count = (bytes - CHUNK_HEAD + size - 1) / size;
+    uint32_t count = (bytes - sizeof(struct chunk) + size - 1) / size;
     return count < CHUNK_OBJECTS ? count : CHUNK_OBJECTS;
 }
 
-static uint32_t bits_below(uint32_t count)
+/* The inverse of an odd number modulo 2^32: each step doubles the low bits that are right. */
+static uint32_t inverse_of(uint32_t odd)
 {
-    return count < 32 ? (1u << count) - 1 : 0xffffffffu;
+    uint32_t inverse = odd; /* three bits */
+
+    for (uint32_t bits = 3; bits < 32; bits *= 2)
+        inverse *= 2 - odd * inverse;
+    return inverse;
 }
 
 static struct chunk *make_chunk(uint32_t class, vaddr_t *need)
 {
-    uint32_t size = class * HEAP_ALIGN;
-    uint32_t count = object_count(size);
-    uint32_t block_size =
-        (HEAP_HEAD + CHUNK_HEAD + count * size + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN;
-    struct block *block = first_fit_take(block_size);
+    uint32_t size = class * HEAP_ALIGN, count = object_count(size);
+    uint32_t bytes = HEAP_HEAD + sizeof(struct chunk) + count * size;
+    uint32_t block_size = (bytes + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN;
+    struct usage usage = first_fit.usage;
+    struct chunk *chunk = first_fit_take(block_size);
 
-    if (block == NULL) {
+    if (chunk == NULL) {
         *need = first_fit_need(block_size, HEAP_ALIGN);
         return NULL;
     }
-    first_fit.used -= used_size(block); /* its objects count when they are taken */
+    first_fit.usage = usage; /* its objects count when they are taken */
+    payload_block(chunk)->head ^= BLOCK_CHUNK;
 
-    struct chunk *chunk = block_payload(block);
+    uint32_t all = count < CHUNK_OBJECTS ? (1u << count) - 1 : UINT32_MAX;
+    uint32_t shift = (uint32_t)__builtin_ctz(size);
     *chunk = (struct chunk){
-        .idle = { bits_below(count), count > 32 ? bits_below(count - 32) : 0 },
-        .reciprocal = (RECIPROCAL_ONE + size - 1) / size,
+        .idle = all,
+        .all = all,
+        .inverse = inverse_of(size >> shift),
         .size = (uint16_t)size,
+        .shift = (uint8_t)shift,
         .count = (uint8_t)count,
     };
-    set_table(chunk, true);
+    enter_chunk(chunk);
     return chunk;
 }
 
@@ -161,12 +208,13 @@ static void give_back(struct chunk *chunk)
 {
     struct block *block = payload_block(chunk);
 
-    set_table(chunk, false);
     if (--small.classes[class_of(chunk)].chunks == 0) {
         small.active--;
         set_threshold();
     }
-    first_fit.used += used_size(block);
+    remove_chunk(chunk);
+    block->head ^= BLOCK_CHUNK;
+    first_fit.usage.below -= used_size(block); /* what the release counts as unused */
     bool released = first_fit_release(block);
     if (!released)
         panic("heap: the head of the chunk at %p is smashed: 0x%08x", (void *)chunk, block->head);
@@ -188,11 +236,6 @@ bool small_give_spare(void)
 }
 
 /* ---- What the common way comes across now and then ---- */
-
-IN_REGISTERS void *small_take_high(struct chunk *chunk)
-{
-    return small_take_bit(chunk, 1);
-}
 
 IN_REGISTERS void small_chunk_is_full(struct chunk *chunk)
 {

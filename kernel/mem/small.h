@@ -1,12 +1,13 @@
 /*
  * Small objects: requests of at most SMALL_MAX bytes, served from chunks.
  *
- *   chunk  | links | idle bits | object | object | object | ... |
+ *   chunk  | links, idle bits | object | object | object | ... |
  *
- * A chunk is the payload of a first-fit block: up to 64 objects of one class, which is the request
+ * A chunk is the payload of a first-fit block: up to 32 objects of one class, which is the request
  * rounded up to 8 bytes, 16 at least. Objects have no heads. Which chunk an address belongs to says
- * a table with one entry for each KiB of the window, and which object it is a multiplication; a bit
- * then says whether that object is live. So no pointer but exactly a live object's passes for one.
+ * a table with one entry for each 512 bytes of the window, which object it is a multiplication, and
+ * whether that is live a bit of the chunk. So no pointer but exactly a live object's passes for
+ * one.
  *
  * The lowest idle object of a class's first partial chunk is taken; a chunk that was full becomes
  * the first when one of its objects is given back. Each class keeps one chunk without a live object
@@ -22,34 +23,34 @@
 #define MEM_SMALL_H
 
 #include "mem/first_fit.h"
+#include "mem/guard.h"
 #include <types.h>
 
 #define SMALL_MAX     256u
 #define SMALL_CLASSES (SMALL_MAX / HEAP_ALIGN + 1) /* class c: objects of 8 c bytes */
-#define SMALL_FIRST   2u /* the lowest class: smaller objects would be too many for a chunk */
+#define SMALL_FIRST   2u                           /* the lowest class */
 
-#define CHUNK_OBJECTS 64u
-#define CHUNK_MIN     1024u /* so at most one chunk begins in each granule */
-#define CHUNK_MAX     2048u
+/* Until the heap has once had more pages than this, all requests are blocks: lists are short. */
+#define SMALL_FROM    (256u * KIB)
+
+#define CHUNK_OBJECTS 32u
+#define CHUNK_MIN     1024u /* bytes that a new chunk may always have */
+#define CHUNK_MAX     2048u /* and at most; an object may reach beyond, but not begin there */
 #define CHUNK_SHARE   32u
 
-#define GRANULE_SHIFT 10
+/* No chunk is smaller, so at most one begins in each granule. */
+#define GRANULE_SHIFT 9
 #define GRANULE_SIZE  (1u << GRANULE_SHIFT)
 
 struct chunk {
     struct chunk *next, *previous; /* in the class's list of partial chunks */
-    uint32_t idle[CHUNK_OBJECTS / 32];
-    uint32_t reciprocal; /* RECIPROCAL_ONE / size, rounded up */
-    uint16_t size;       /* of an object */
-    uint8_t count;       /* objects */
-    uint8_t live;
+    uint32_t idle;                 /* a bit for each object */
+    uint32_t all;                  /* the same bits, all set */
+    uint32_t inverse;              /* of the size's odd part, modulo 2^32 */
+    uint16_t size;                 /* of an object */
+    uint8_t shift;                 /* the size is its odd part times 2^shift */
+    uint8_t count;                 /* objects */
 };
-
-/* A distance below CHUNK_MAX times 2 and a reciprocal multiply to less than 2^32. */
-#define RECIPROCAL_SHIFT 20
-#define RECIPROCAL_ONE   (1u << RECIPROCAL_SHIFT)
-
-#define CHUNK_HEAD       ((uint32_t)sizeof(struct chunk))
 
 struct small_class {
     struct chunk *spare; /* has only idle objects, or NULL */
@@ -57,25 +58,33 @@ struct small_class {
 };
 
 struct small {
-    uint32_t limit;        /* the largest request that chunks serve: SMALL_MAX, or 0 */
-    uint32_t threshold;    /* bytes in use that allow a new chunk */
-    uint32_t active;       /* classes that have a chunk */
-    struct chunk **chunks; /* for each KiB of the window, the last chunk that touches it, or NULL */
+    uint32_t limit;     /* the largest request that chunks serve: SMALL_MAX, or 0 */
+    uint32_t guarded;   /* the same of requests to which a guard is added (kernel/kmalloc.c) */
+    bool use, grown;    /* which it is if both hold: that it is wanted, and SMALL_FROM */
+    uint32_t threshold; /* bytes in use that allow a new chunk */
+    uint32_t active;    /* classes that have a chunk */
+    uint32_t *table;    /* for each granule of the window, see chunk_entry() */
+    uint32_t covered;   /* bytes of the window of which the table says something */
+    uint32_t reach;     /* the most that ever were */
     struct chunk *partial[SMALL_CLASSES]; /* the first that has idle objects; class 1 has 2's */
     struct small_class classes[SMALL_CLASSES];
 };
 
 extern struct small small;
 
-/* No chunks. `chunks`: one for each KiB of the window, NULL as far as the window is mapped. */
-void small_init(struct chunk **chunks);
+/* No chunks. `table`: an entry for each granule of the window, 0 as far as the window is mapped. */
+void small_init(uint32_t *table);
+
+/* The window's pages end at `mapped` now. */
+void small_map(vaddr_t mapped);
 
 /* Whether small requests are served from chunks; those that live are given back either way. */
 void small_use(bool use);
 
+/* Whether a request may be one for chunks; 0 bytes as well, though they have no class. */
 static inline bool small_serves(size_t request)
 {
-    return request - 1 < small.limit;
+    return request <= small.limit;
 }
 
 /* The request's class in `partial`; small_class_of() makes it one of `classes`. */
@@ -91,10 +100,84 @@ static inline uint32_t small_class_of(size_t request)
     return class < SMALL_FIRST ? SMALL_FIRST : class;
 }
 
+/* ---- From an address to its object ---- */
+
 static inline vaddr_t chunk_objects(const struct chunk *chunk)
 {
-    return (vaddr_t)chunk + CHUNK_HEAD;
+    return (vaddr_t)(chunk + 1);
 }
+
+/* A chunk's entry in the table: its address, negative. So 0 is farther away than any. */
+static inline uint32_t chunk_entry(const struct chunk *chunk)
+{
+    return -(uint32_t)(vaddr_t)chunk;
+}
+
+static inline struct chunk *entry_chunk(uint32_t entry)
+{
+    return (struct chunk *)(vaddr_t)-entry;
+}
+
+/* Whether the table says something of an address; if not, no chunk is there. */
+static inline bool small_covers(vaddr_t address)
+{
+    return (uint32_t)(address - first_fit.start) < small.covered;
+}
+
+/* The entry of the last chunk that touches the granule of an address that is covered. */
+static inline uint32_t small_last_entry(vaddr_t address)
+{
+    return small.table[(uint32_t)(address - first_fit.start) / GRANULE_SIZE];
+}
+
+/*
+ * The same, given that the last chunk that touches the granule begins behind the address: the one
+ * before touches the granule before as well, and is the last there.
+ */
+static inline uint32_t small_entry_before(vaddr_t address)
+{
+    return (uint32_t)(address - first_fit.start) < GRANULE_SIZE
+               ? 0
+               : small_last_entry(address - GRANULE_SIZE);
+}
+
+/* How far an address lies behind the first object: above CHUNK_MAX in front of it, or with 0. */
+static inline uint32_t small_distance(vaddr_t address, uint32_t entry)
+{
+    return (uint32_t)address + entry - (uint32_t)sizeof(struct chunk);
+}
+
+/*
+ * The index of the object that begins so far behind the first one; CHUNK_OBJECTS or more if none
+ * does. Multiplying by the inverse divides by the odd part, the rotation by the rest: both are one
+ * to one, so that what is no multiple of the size comes out where no multiple does.
+ */
+static inline uint32_t small_index(const struct chunk *chunk, uint32_t distance)
+{
+    uint32_t quotient = distance * chunk->inverse;
+
+    return quotient >> chunk->shift | quotient << (32 - chunk->shift);
+}
+
+/* The chunk among whose objects an address lies, or NULL. */
+static inline struct chunk *small_chunk_near(vaddr_t address)
+{
+    uint32_t entry = small_covers(address) ? small_last_entry(address) : 0;
+
+    if (entry != 0 && address < (vaddr_t)entry_chunk(entry))
+        entry = small_entry_before(address);
+    if (entry == 0)
+        return NULL;
+    struct chunk *chunk = entry_chunk(entry);
+    return small_distance(address, entry) < chunk->count * (uint32_t)chunk->size ? chunk : NULL;
+}
+
+static inline void *chunk_object(const struct chunk *chunk, uint32_t index)
+{
+    return (void *)(chunk_objects(chunk) + index * chunk->size);
+}
+
+/* ---- Taking and giving ---- */
 
 /* No object of a chunk is idle any more. */
 IN_REGISTERS void small_chunk_is_full(struct chunk *chunk);
@@ -105,95 +188,41 @@ IN_REGISTERS void small_chunk_has_room(struct chunk *chunk);
 /* No object of a chunk is live any more. */
 IN_REGISTERS void small_chunk_is_empty(struct chunk *chunk);
 
-/* Takes the object of the lowest bit that is set in one word of a chunk's idle bits. */
-static inline void *small_take_bit(struct chunk *chunk, uint32_t word)
+/* `idle` without the lowest bit. */
+static inline uint32_t small_others(uint32_t idle)
 {
-    uint32_t idle = chunk->idle[word], size = chunk->size;
-    uint32_t index = word * 32 + (uint32_t)__builtin_ctz(idle);
-    void *object = (void *)(chunk_objects(chunk) + index * size);
-
-    first_fit.used += size;
-    chunk->live++;
-    idle &= idle - 1;
-    chunk->idle[word] = idle;
-    if (UNLIKELY(idle == 0) && chunk->idle[1 - word] == 0)
-        small_chunk_is_full(chunk);
-    return object;
-}
-
-/* The same for a chunk whose first 32 objects are live. */
-IN_REGISTERS void *small_take_high(struct chunk *chunk);
-
-/* Takes the lowest idle object of a partial chunk. */
-static inline void *small_take_from(struct chunk *chunk)
-{
-    return chunk->idle[0] != 0 ? small_take_bit(chunk, 0) : small_take_high(chunk);
-}
-
-/* The last chunk that touches the KiB of an address of [start, mapped), or NULL. */
-static inline struct chunk *small_last_chunk(vaddr_t address)
-{
-    return small.chunks[(address - first_fit.start) / GRANULE_SIZE];
+    return idle & (idle - 1);
 }
 
 /*
- * The chunk that holds an address, if any does, given small_last_chunk() of the address: that, or
- * the one in the KiB before if the address is lower.
+ * Takes the lowest object of a partial chunk that is in `idle`, its idle ones; there remain
+ * small_others(). The caller looks whether those are none.
  */
-static inline struct chunk *small_chunk_near(vaddr_t address, struct chunk *last)
+static inline void *small_take(struct chunk *chunk, uint32_t idle)
 {
-    if (address >= (vaddr_t)last)
-        return last;
-    return address - first_fit.start < GRANULE_SIZE ? NULL
-                                                    : small_last_chunk(address - GRANULE_SIZE);
+    uint32_t size = chunk->size;
+
+    chunk->idle = small_others(idle);
+    count_used(size);
+    return (void *)(chunk_objects(chunk) + (uint32_t)__builtin_ctz(idle) * size);
 }
 
-/*
- * Where an address of a chunk or behind it lies among the chunk's objects: the index of one, maybe
- * above the last, and in the low bits how far into it.
- */
-static inline uint32_t small_place(const struct chunk *chunk, vaddr_t address)
-{
-    return (uint32_t)(address - chunk_objects(chunk)) * chunk->reciprocal;
-}
-
-static inline uint32_t small_index(uint32_t place)
-{
-    return place >> RECIPROCAL_SHIFT;
-}
-
-/* Whether it is where the object begins. */
-static inline bool small_is_exact(const struct chunk *chunk, uint32_t place)
-{
-    return place % RECIPROCAL_ONE < chunk->reciprocal;
-}
-
-/* Whether object `index`, below the chunk's count, is idle. */
 static inline bool small_is_idle(const struct chunk *chunk, uint32_t index)
 {
-    return (chunk->idle[index / 32] & 1u << index % 32) != 0;
+    return (chunk->idle & 1u << index) != 0;
 }
 
-/* Gives back object `index`, below the chunk's count. False if it is idle already. */
-static inline bool small_give(struct chunk *chunk, uint32_t index)
+/* Gives back the one object that is in `idle`, but not yet in the chunk's idle ones. */
+static inline void small_give(struct chunk *chunk, uint32_t idle)
 {
-    uint32_t *word = &chunk->idle[index / 32], bit = 1u << index % 32, idle = *word;
-
-    if (UNLIKELY((idle & bit) != 0))
-        return false;
-    *word = idle | bit;
-    first_fit.used -= chunk->size;
-    if (UNLIKELY(--chunk->live == 0))
-        small_chunk_is_empty(chunk);
-    else if (UNLIKELY(idle == 0) && chunk->live + 1 == chunk->count)
-        small_chunk_has_room(chunk);
-    return true;
+    chunk->idle = idle;
+    count_unused(chunk->size);
 }
 
 /* Whether a class whose chunks are full may have another. */
 static inline bool small_may_grow(uint32_t class)
 {
-    return small.classes[class].spare != NULL || first_fit.used >= small.threshold;
+    return small.classes[class].spare != NULL || bytes_used() >= small.threshold;
 }
 
 /*

@@ -54,7 +54,7 @@ static vaddr_t alloc_stack(void)
 
     if (slot == SLOTS)
         return 0;
-    if (map_new_pages(stack_of_slot(slot), STACK_PAGES, PAGE_WRITE) != OK) {
+    if (map_new_pages(stack_of_slot(slot), STACK_PAGES, PAGE_WRITE, FRAME_STACKS) != OK) {
         slot_used[slot] = false;
         return 0;
     }
@@ -64,7 +64,7 @@ static vaddr_t alloc_stack(void)
 static void free_stack(vaddr_t stack)
 {
     owners[slot_of(stack)] = NULL;
-    unmap_and_free_pages(stack, STACK_PAGES);
+    unmap_and_free_pages(stack, STACK_PAGES, FRAME_STACKS);
     slot_used[slot_of(stack)] = false;
 }
 

@@ -9,6 +9,7 @@
 #include <mem/mmu.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
+#include <mem/window.h>
 #include <panic.h>
 #include <sched/sync.h>
 #include <sched/thread.h>
@@ -110,6 +111,19 @@ const char *figures_compare(const struct figures *before)
         changed = difference(before);
     }
     return changed;
+}
+
+const char *memory_fault(void)
+{
+    const char *frames = pmm_validate();
+
+    if (frames != NULL)
+        return frames;
+    if (paging_validate() != PAGING_SOUND)
+        return "the page tables are not sound";
+    if (window_validate() != WINDOW_SOUND)
+        return "the windows are not sound";
+    return heap_validate() == HEAP_SOUND ? NULL : "the heap is not sound";
 }
 
 uint32_t random_next(uint32_t *state)

@@ -35,6 +35,9 @@ struct figures figures_take(void);
  */
 const char *figures_compare(const struct figures *before);
 
+/* What the validators of frames, page tables, windows and heap find: NULL, or what is broken. */
+const char *memory_fault(void);
+
 /* The next of a series of numbers that looks random; *state is never 0. */
 uint32_t random_next(uint32_t *state);
 

@@ -6,6 +6,7 @@
  * of blocks, and is read anew after each operation on an object, which may take or free a chunk.
  */
 #include <selftest.h>
+#include "mem/guard.h"
 #include "mem/small.h"
 #include "selftest/naive_heap.h"
 #include "selftest/support.h"
@@ -53,8 +54,8 @@ static const char *allocate(struct script *script, vaddr_t *slot)
 
     *slot = got;
     script->calls += got != 0;
-    if (align > 8 || !small_serves(size))
-        return compare(script, naive_alloc(&script->naive, size, align), got);
+    if (align > 8 || !small_serves(size + GUARD_SIZE))
+        return compare(script, naive_alloc(&script->naive, size + GUARD_SIZE, align), got);
 
     const char *wrong = got == 0 ? "NULL" : read_anew(script);
     script->objects += got != 0 && !naive_has(&script->naive, got);
@@ -73,8 +74,8 @@ static const char *resize(struct script *script, vaddr_t *slot)
     *slot = got;
     script->calls += got != old ? 2 : 0;
     if (block)
-        return compare(script, naive_realloc(&script->naive, old, size), got);
-    if (got != naive_alloc(&script->naive, size, 8))
+        return compare(script, naive_realloc(&script->naive, old, size + GUARD_SIZE), got);
+    if (got != naive_alloc(&script->naive, size + GUARD_SIZE, 8))
         return "what was an object is not at the lowest address that fits";
     return read_anew(script);
 }
@@ -167,7 +168,7 @@ static struct script script; /* one test at a time */
 
 SELFTEST(heap_placement, "heap: 4000 operations place every block where a naive list does")
 {
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
 
     heap_use_small(false);
     const char *wrong = run_undisturbed(&script);
@@ -184,7 +185,7 @@ static void *take_ballast(void)
 
 SELFTEST(heap_placement_small, "heap: the same with small objects in chunks")
 {
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
     void *ballast = take_ballast();
 
     heap_use_small(true);
@@ -213,7 +214,7 @@ static const char *check_objects(vaddr_t *objects)
     }
     struct heap_stats full = heap_get_stats();
     EXPECT(full.blocks == before.blocks + OBJECTS);
-    EXPECT(full.used == before.used + OBJECTS * OBJECT_SIZE);
+    EXPECT(full.used == before.used + OBJECTS * (OBJECT_SIZE + GUARD_SIZE));
     EXPECT(heap_validate() == HEAP_SOUND);
 
     for (uint32_t i = 0; i < OBJECTS; i++) {
@@ -230,7 +231,7 @@ static const char *check_objects(vaddr_t *objects)
 SELFTEST(heap_objects, "heap: small objects live and end one by one")
 {
     static vaddr_t objects[OBJECTS];
-    bool was_on = small_serves(SMALL_MAX);
+    bool was_on = small.use;
     void *ballast = take_ballast();
     const char *wrong = NULL;
 

@@ -177,22 +177,22 @@ SELFTEST(paging_remap, "paging: a page mapped elsewhere is seen there at once")
  */
 static const char *remap_range(vaddr_t start, vaddr_t view, uint32_t pages)
 {
-    EXPECT(map_new_pages(start, pages, PAGE_WRITE) == OK);
+    EXPECT(map_new_pages(start, pages, PAGE_WRITE, FRAME_KERNEL) == OK);
     for (uint32_t i = 0; i < pages; i++) {
         *words_at(start + i * PAGE_SIZE) = i;
         EXPECT(map_page(view + i * PAGE_SIZE, (paddr_t)translate(start + i * PAGE_SIZE).phys, 0) ==
                OK);
     }
     unmap_range(start, pages);
-    EXPECT(map_new_pages(start, pages, PAGE_WRITE) == OK);
+    EXPECT(map_new_pages(start, pages, PAGE_WRITE, FRAME_KERNEL) == OK);
     for (uint32_t i = 0; i < pages; i++)
         *words_at(start + i * PAGE_SIZE) = ~i;
     for (uint32_t i = 0; i < pages; i++) {
         EXPECT(*words_at(start + i * PAGE_SIZE) == ~i);
         EXPECT(*words_at(view + i * PAGE_SIZE) == i);
     }
-    unmap_and_free_pages(start, pages);
-    unmap_and_free_pages(view, pages);
+    unmap_and_free_pages(start, pages, FRAME_KERNEL);
+    unmap_and_free_pages(view, pages, FRAME_KERNEL);
     return NULL;
 }
 

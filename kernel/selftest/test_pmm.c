@@ -188,7 +188,7 @@ SELFTEST(pmm_run, "pmm: frames in a row, aligned and below a limit, whole and in
     EXPECT(run != 0);
     const char *wrong = check_run(run, pmm_phys_limit());
     paddr_t lower = pmm_alloc_run(RUN, RUN * PAGE_SIZE, run + RUN * PAGE_SIZE);
-    pmm_free_frame(run + PAGE_SIZE);
+    pmm_free_frame_of(FRAME_DRIVERS, run + PAGE_SIZE);
     bool freed_alone = !pmm_is_allocated(run + PAGE_SIZE);
     pmm_free_run(run, 1);
     pmm_free_run(run + 2 * PAGE_SIZE, RUN - 2);

@@ -77,6 +77,8 @@ static struct ticks round_empty(uint32_t size UNUSED)
     return (struct ticks){ TIME(), 0 };
 }
 
+static bool lacked_memory; /* a round could not have what it was to measure */
+
 /* ---- Heap ---- */
 
 static void *anchor;
@@ -97,6 +99,8 @@ static struct ticks heap_round(uint32_t size)
     struct ticks ticks;
 
     ticks.first = TIME(blocks[i] = kmalloc(size));
+    for (uint32_t i = 0; i < BATCH; i++)
+        lacked_memory |= blocks[i] == NULL;
     ticks.second = TIME(kfree(blocks[i]));
     return ticks;
 }
@@ -108,12 +112,26 @@ static void heap_end(void)
 
 /* ---- Frames and pages ---- */
 
+/* Those that a round without memory did get. */
+static struct ticks give_back(const paddr_t *frames)
+{
+    for (uint32_t i = 0; i < BATCH; i++) {
+        if (frames[i] != 0)
+            pmm_free_frame(frames[i]);
+    }
+    return (struct ticks){ 0, 0 };
+}
+
 static struct ticks frame_round(uint32_t size UNUSED)
 {
     paddr_t frames[BATCH];
     struct ticks ticks;
 
     ticks.first = TIME(frames[i] = pmm_alloc_frame());
+    for (uint32_t i = 0; i < BATCH; i++)
+        lacked_memory |= frames[i] == 0;
+    if (lacked_memory)
+        return give_back(frames);
     ticks.second = TIME(pmm_free_frame(frames[i]));
     return ticks;
 }
@@ -314,14 +332,15 @@ static bool run(const struct benchmark *bench, struct samples *first, struct sam
 {
     if (bench->begin != NULL && !bench->begin(bench->size))
         return false;
-    for (uint32_t round = 0; round < ROUNDS; round++) {
+    lacked_memory = false;
+    for (uint32_t round = 0; round < ROUNDS && !lacked_memory; round++) {
         struct ticks ticks = bench->round(bench->size);
         insert(first, round, ticks.first);
         insert(second, round, ticks.second);
     }
     if (bench->end != NULL)
         bench->end();
-    return true;
+    return !lacked_memory;
 }
 
 /* What one of `operations` takes, to the nearest tick, beyond the loop around them. */

@@ -6,6 +6,7 @@
 #include <heap.h>
 #include <lib/string.h>
 #include <log.h>
+#include <mem/pmm.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <x86/irq.h>
@@ -112,6 +113,32 @@ static void crash_interrupt_overflow(void)
     irq_raise_software();
 }
 
+/* A frame for what follows; without one there is nothing to provoke. */
+static paddr_t a_frame(void)
+{
+    paddr_t frame = pmm_alloc_frame();
+    ASSERT(frame != 0);
+    return frame;
+}
+
+static void crash_frame_double_free(void)
+{
+    paddr_t frame = a_frame();
+
+    pmm_free_frame(frame);
+    pmm_free_frame(frame);
+}
+
+static void crash_frame_invalid_free(void)
+{
+    pmm_free_frame(KERNEL_LOAD);
+}
+
+static void crash_frame_wrong_owner(void)
+{
+    pmm_free_frame_of(FRAME_DRIVERS, a_frame());
+}
+
 static void crash_assert(void)
 {
     uint32_t two = 2;
@@ -149,6 +176,9 @@ static const struct crash {
     { "interrupt-overflow", crash_interrupt_overflow, "fills the stack in an interrupt handler" },
     { "double-free", crash_double_free, "frees a block twice" },
     { "invalid-free", crash_invalid_free, "frees an address inside a block" },
+    { "frame-double-free", crash_frame_double_free, "frees a frame twice" },
+    { "frame-invalid-free", crash_frame_invalid_free, "frees a frame of the kernel's image" },
+    { "frame-wrong-owner", crash_frame_wrong_owner, "frees a frame as another owner's" },
     { "assert", crash_assert, "asserts what is not true" },
 };
 

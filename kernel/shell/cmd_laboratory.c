@@ -3,6 +3,7 @@
  * stays until it is given back; what would break the kernel is refused.
  */
 #include <shell/shell.h>
+#include "mem/heap_core.h"
 #include "mem/layout.h"
 #include <error.h>
 #include <heap.h>
@@ -20,7 +21,7 @@
 
 static enum shell_result frame_alloc(void)
 {
-    paddr_t frame = pmm_alloc_frame();
+    paddr_t frame = pmm_alloc_frame_for(FRAME_LABORATORY);
 
     if (frame == 0) {
         kprintf("0\n");
@@ -39,24 +40,62 @@ static enum shell_result frame_free(paddr_t frame)
     if (mapping != 0)
         return shell_error("0x%08x is still mapped at 0x%08x", frame, (uint32_t)mapping);
     lab_remove_frame(frame);
-    pmm_free_frame(frame);
+    pmm_free_frame_of(FRAME_LABORATORY, frame);
     kprintf("ok\n");
+    return SHELL_OK;
+}
+
+/* High frames too: nothing is left. */
+static enum shell_result frame_alloc_all(void)
+{
+    uint32_t count = 0;
+    paddr_t frame;
+
+    while (!thread_interrupted() && (frame = pmm_alloc_frame_high_for(FRAME_LABORATORY)) != 0) {
+        lab_add_frame(frame);
+        count++;
+    }
+    kprintf("%u frames\n", count);
+    return SHELL_OK;
+}
+
+static enum shell_result frame_free_all(void)
+{
+    uint32_t count = 0;
+    paddr_t frame;
+    vaddr_t mapping = lab_mapping_of_any(&frame);
+
+    if (mapping != 0)
+        return shell_error("0x%08x is still mapped at 0x%08x", frame, (uint32_t)mapping);
+    for (frame = 0; (frame = lab_next_frame(frame)) != 0; count++) {
+        lab_remove_frame(frame);
+        pmm_free_frame_of(FRAME_LABORATORY, frame);
+    }
+    kprintf("%u frames\n", count);
     return SHELL_OK;
 }
 
 static const char *frame_words(uint32_t argument, uint32_t index)
 {
     static const char *const words[] = { "alloc", "free" };
+
+    if (argument == 2 && index == 0)
+        return "all";
     return argument == 1 && index < ARRAY_SIZE(words) ? words[index] : NULL;
 }
 
-SHELL_COMMAND_COMPLETED(frame, "frame alloc | frame free ADDR", "takes or gives back a frame",
-                        "frame alloc", frame_words)
+SHELL_COMMAND_COMPLETED(frame, "frame alloc [all] | frame free ADDR|all",
+                        "takes or gives back a frame, or all there are", "frame alloc", frame_words)
 {
     uint32_t address;
 
     if (argc == 2 && strcmp(argv[1], "alloc") == 0)
         return frame_alloc();
+    if (argc == 3 && strcmp(argv[2], "all") == 0) {
+        if (strcmp(argv[1], "alloc") == 0)
+            return frame_alloc_all();
+        return strcmp(argv[1], "free") == 0 ? frame_free_all() : SHELL_USAGE;
+    }
     if (argc == 3 && strcmp(argv[1], "free") == 0 && parse_hex(argv[2], &address))
         return frame_free(address);
     return SHELL_USAGE;
@@ -159,7 +198,7 @@ SHELL_COMMAND(kmalloc, "kmalloc SIZE", "takes a block of the heap", "kmalloc 100
         return SHELL_USAGE;
     if (!lab_has_room())
         return shell_error("the laboratory holds %u blocks already", LAB_BLOCKS);
-    void *block = kmalloc(size);
+    void *block = heap_alloc(size); /* without a guard: it lies where the specification says */
     if (block == NULL) {
         kprintf("0\n");
         return SHELL_OK;
@@ -179,7 +218,7 @@ SHELL_COMMAND(kfree, "kfree ADDR", "gives back a block that kmalloc gave", "kfre
         return shell_error("0x%08x is not a live block", address);
     if (!lab_remove_block(address))
         return shell_error("0x%08x is a block of the kernel", address);
-    kfree((void *)(uintptr_t)address);
+    heap_free((void *)(uintptr_t)address);
     kprintf("ok\n");
     return SHELL_OK;
 }

@@ -2,6 +2,7 @@
  * The laboratory's records and its judgement of what must be left alone.
  */
 #include <shell/laboratory.h>
+#include "mem/heap_core.h"
 #include "mem/layout.h"
 #include <boot_info.h>
 #include <heap.h>
@@ -34,6 +35,17 @@ bool lab_owns_frame(paddr_t frame)
     return number < FRAMES && (frames[number / 32] >> number % 32 & 1) != 0;
 }
 
+paddr_t lab_next_frame(paddr_t from)
+{
+    for (uint32_t number = from / PAGE_SIZE; number < FRAMES; number++) {
+        if (frames[number / 32] == 0)
+            number |= 31; /* the last of its word */
+        else if (lab_owns_frame(number * PAGE_SIZE))
+            return number * PAGE_SIZE;
+    }
+    return 0;
+}
+
 bool lab_has_room(void)
 {
     return block_count < LAB_BLOCKS;
@@ -59,7 +71,7 @@ bool lab_remove_block(vaddr_t block)
 bool lab_owns_heap(vaddr_t address, size_t length)
 {
     for (uint32_t i = 0; i < block_count; i++) {
-        size_t usable = kmalloc_usable_size((const void *)blocks[i]);
+        size_t usable = heap_usable_size((const void *)blocks[i], "the laboratory");
         if (address >= blocks[i] && address - blocks[i] <= usable &&
             length <= usable - (address - blocks[i]))
             return true;
@@ -67,15 +79,36 @@ bool lab_owns_heap(vaddr_t address, size_t length)
     return false;
 }
 
+/* The first mapping that the laboratory made at or behind an address. */
+static bool next_mapping(vaddr_t from, struct mapped_page *page)
+{
+    while (from != 0 && paging_next_page(from, page)) {
+        if (page->to.flags & PAGE_LABORATORY)
+            return true;
+        from = page->virt + PAGE_SIZE; /* 0 behind the last page */
+    }
+    return false;
+}
+
 vaddr_t lab_mapping_of(paddr_t frame)
 {
     struct mapped_page page = { 0, { false, false, 0, 0 } };
-    vaddr_t from = PAGE_SIZE;
 
-    while (from != 0 && paging_next_page(from, &page)) {
-        if ((page.to.flags & PAGE_LABORATORY) && page.to.phys == frame)
+    while (next_mapping(page.virt + PAGE_SIZE, &page)) {
+        if (page.to.phys == frame)
             return page.virt;
-        from = page.virt + PAGE_SIZE; /* 0 behind the last page */
+    }
+    return 0;
+}
+
+vaddr_t lab_mapping_of_any(paddr_t *frame)
+{
+    struct mapped_page page = { 0, { false, false, 0, 0 } };
+
+    while (next_mapping(page.virt + PAGE_SIZE, &page)) {
+        *frame = (paddr_t)page.to.phys;
+        if (page.to.phys < PMM_MAX_PHYS_ADDR && lab_owns_frame(*frame))
+            return page.virt;
     }
     return 0;
 }

@@ -57,6 +57,16 @@ static void run_command(const struct shell_command *command, int argc, char **ar
         kprintf("usage: %s\n", command->usage);
 }
 
+void shell_run_words(int argc, char **argv)
+{
+    const struct shell_command *command = shell_find(argv[0]);
+
+    if (command == NULL)
+        shell_error("unknown command %.64s (try help)", argv[0]);
+    else
+        run_command(command, argc, argv);
+}
+
 /* ---- In the background ---- */
 
 /* A command with its words, in one heap block that its thread frees. */
@@ -138,12 +148,10 @@ static void run_line(char *line)
     argv[argc] = NULL;
 
     const struct shell_command *command = shell_find(argv[0]);
-    if (command == NULL)
-        shell_error("unknown command %.64s (try help)", argv[0]);
-    else if (background)
+    if (background && command != NULL)
         run_in_background(command, argc, argv);
     else
-        run_command(command, argc, argv);
+        shell_run_words(argc, argv);
 }
 
 /* ---- Completion ---- */

@@ -409,19 +409,24 @@ static void detach_device(struct usb_device *device)
     free_device(device);
 }
 
-/* One attempt at the device behind a port; NULL when it did not answer as it has to. */
-static struct usb_device *try_port(struct usb_hub *hub, uint32_t port, uint32_t attempt)
+/* One attempt at the device behind a port; NULL when it failed, and why in words. */
+static struct usb_device *try_port(struct usb_hub *hub, uint32_t port, uint32_t attempt,
+                                   const char **why)
 {
     struct usb_port_status status;
     bool address_first = attempt % 2 == 0;
 
+    *why = "does not answer";
     if (!hub->port_reset(hub, port, &status) || !status.enabled)
         return NULL;
     usb_sleep(attempt == 1 ? RESET_RECOVERY_MS : SLOW_RECOVERY_MS);
     struct usb_device *device = new_device(hub, port, status.speed);
-    if (device == NULL)
+    if (device == NULL) {
+        *why = "is not used: no memory for it";
         return NULL;
+    }
     if (!device->controller->ops->device_open(device)) {
+        *why = "is not used: no memory for it, or its controller takes no more";
         free_device(device);
         return NULL;
     }
@@ -471,9 +476,10 @@ static void attach_port(struct usb_hub *hub, uint32_t number)
 {
     struct usb_port *port = &hub->port[number];
     enum usb_attach result = USB_TRY_AGAIN;
+    const char *why;
 
     port->attempts++;
-    struct usb_device *device = try_port(hub, number, port->attempts);
+    struct usb_device *device = try_port(hub, number, port->attempts, &why);
     if (device != NULL)
         result = bind_driver(device);
     bool is_last = port->attempts >= ATTEMPTS && !hub->controller->dead;
@@ -489,7 +495,7 @@ static void attach_port(struct usb_hub *hub, uint32_t number)
     if (device != NULL)
         detach_device(device);
     if (!hub->controller->dead)
-        try_later(hub, number, "does not answer");
+        try_later(hub, number, device == NULL ? why : "cannot be configured");
 }
 
 /* ---- Ports ---- */
@@ -614,16 +620,18 @@ static void root_port_disable(struct usb_hub *hub, uint32_t port)
     hub->controller->ops->port_disable(hub->controller, port);
 }
 
-void usb_register_controller(struct usb_controller *controller)
+bool usb_register_controller(struct usb_controller *controller)
 {
     struct controller_node *node = kcalloc(1, sizeof(*node));
     struct usb_port *ports = kcalloc(controller->ports + 1, sizeof(*ports));
 
     if (node == NULL || ports == NULL) {
-        klog_warning("USB: no memory for %s", controller->kind);
+        klog_warning("USB: no memory for the ports of %s %02x:%02x.%x", controller->kind,
+                     pci_bus(controller->pci), pci_device(controller->pci),
+                     pci_function(controller->pci));
         kfree(node);
         kfree(ports);
-        return;
+        return false;
     }
     node->controller = controller;
     node->root = (struct usb_hub){
@@ -640,6 +648,7 @@ void usb_register_controller(struct usb_controller *controller)
         last = &(*last)->next;
     *last = node;
     usb_unlock(state);
+    return true;
 }
 
 /* ---- Steps and ticks ---- */

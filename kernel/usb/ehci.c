@@ -312,7 +312,10 @@ static void start(const struct pci_device_info *info)
     }
     klog("%s: %u port%s, %u companion%s", hc->name, hc->controller.ports,
          hc->controller.ports == 1 ? "" : "s", hc->companions, hc->companions == 1 ? "" : "s");
-    usb_register_controller(&hc->controller);
+    if (!usb_register_controller(&hc->controller)) {
+        reset(hc); /* it reaches no memory any more, and the companions have the ports */
+        leave(hc);
+    }
 }
 
 void ehci_start(void)

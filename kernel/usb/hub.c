@@ -270,7 +270,7 @@ static enum usb_attach set_up_hub(struct usb_device *device, const struct usb_in
     if (hub->ports.port == NULL)
         return USB_TRY_AGAIN;
     if (!usb_open_interrupt(device, interface, &hub->endpoint))
-        return USB_NOT_USED; /* the controller has said why */
+        return USB_TRY_AGAIN;
     power_ports(&hub->ports, descriptor.power_good_ms);
     return USB_ATTACHED;
 }

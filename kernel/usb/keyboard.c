@@ -182,9 +182,8 @@ static enum usb_attach keyboard_attach(struct usb_device *device,
     usb_format_place(device, keyboard->place, sizeof(keyboard->place));
     choose_boot_protocol(device, interface->number);
     if (!usb_open_interrupt(device, interface, &keyboard->endpoint)) {
-        klog_warning("keyboard: USB, on %s: its endpoint cannot be opened", keyboard->place);
         kfree(keyboard);
-        return USB_NOT_USED;
+        return USB_TRY_AGAIN;
     }
     keyboard->transfer = (struct usb_transfer){
         .endpoint = &keyboard->endpoint,

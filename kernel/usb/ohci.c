@@ -259,9 +259,13 @@ static bool start_controller(struct ohci *ohci, const struct pci_device_info *in
     if (ohci->registers == NULL)
         return false;
     const char *wrong = bring_up(ohci);
-    if (wrong == NULL)
-        return true;
-    ohci_warn(ohci, wrong);
+    if (wrong == NULL) {
+        ohci_power_ports(ohci);
+        if (usb_register_controller(&ohci->usb))
+            return true;
+    } else {
+        ohci_warn(ohci, wrong);
+    }
     ohci_stop(ohci);
     give_memory(ohci);
     unmap_window((const void *)ohci->registers);
@@ -278,12 +282,8 @@ static void start_function(const struct pci_device_info *info)
     }
     ohci->usb = (struct usb_controller){ .kind = "OHCI", .pci = info->address, .ops = &operations };
     list_init(&ohci->open);
-    if (!start_controller(ohci, info)) {
+    if (!start_controller(ohci, info))
         kfree(ohci);
-        return;
-    }
-    ohci_power_ports(ohci);
-    usb_register_controller(&ohci->usb);
 }
 
 void ohci_start(void)

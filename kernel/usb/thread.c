@@ -67,7 +67,7 @@ void usb_wake(void)
 
 void *usb_alloc_page(void)
 {
-    paddr_t frame = pmm_alloc_frame();
+    paddr_t frame = pmm_alloc_frame_for(FRAME_DRIVERS);
     if (frame == 0)
         return NULL;
     return memset((void *)(vaddr_t)frame, 0, PAGE_SIZE);
@@ -76,7 +76,7 @@ void *usb_alloc_page(void)
 void usb_free_page(void *page)
 {
     if (page != NULL)
-        pmm_free_frame(usb_phys(page));
+        pmm_free_frame_of(FRAME_DRIVERS, usb_phys(page));
 }
 
 static bool look(bool (*ready)(void *arg), void *arg)

@@ -633,9 +633,10 @@ static bool start_controller(struct uhci *uhci, const struct pci_bar *bar)
         pci_set_command(uhci->usb.pci, PCI_COMMAND_IO, 0);
         wrong = bring_up(uhci, (uint32_t)bar->size);
     }
-    if (wrong == NULL)
+    if (wrong == NULL && usb_register_controller(&uhci->usb))
         return true;
-    warn(uhci, wrong);
+    if (wrong != NULL)
+        warn(uhci, wrong);
     if (uhci->io != 0)
         stop(uhci);
     give_memory(uhci);
@@ -652,9 +653,7 @@ static void start_function(const struct pci_device_info *info)
     }
     uhci->usb = (struct usb_controller){ .kind = "UHCI", .pci = info->address, .ops = &operations };
     list_init(&uhci->open);
-    if (start_controller(uhci, &info->bars[REGISTERS_BAR]))
-        usb_register_controller(&uhci->usb);
-    else
+    if (!start_controller(uhci, &info->bars[REGISTERS_BAR]))
         kfree(uhci);
 }
 

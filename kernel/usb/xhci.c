@@ -334,6 +334,15 @@ static void take_back_scratchpads(struct xhci *x)
     usb_free_page(array);
 }
 
+static void give_back(struct xhci *x, void *commands, void *events)
+{
+    if (x->tables != NULL)
+        take_back_scratchpads(x);
+    usb_free_page(x->tables);
+    usb_free_page(commands);
+    usb_free_page(events);
+}
+
 static bool allocate(struct xhci *x)
 {
     x->tables = usb_alloc_page();
@@ -347,11 +356,7 @@ static bool allocate(struct xhci *x)
         x->tables->segments[0].size = XHCI_RING_TRBS;
         return true;
     }
-    if (x->tables != NULL)
-        take_back_scratchpads(x);
-    usb_free_page(x->tables);
-    usb_free_page(commands);
-    usb_free_page(events);
+    give_back(x, commands, events);
     return false;
 }
 
@@ -452,6 +457,17 @@ static const char *bring_up(struct xhci *x)
     return NULL;
 }
 
+/* What bring_up() has done is undone: after a reset the controller reaches no memory any more. */
+static const char *take_down(struct xhci *x)
+{
+    const char *wrong = reset(x);
+
+    if (wrong != NULL)
+        return wrong;
+    give_back(x, (void *)(uintptr_t)x->commands.trbs, (void *)(uintptr_t)x->events.trbs);
+    return "there is not enough memory for it";
+}
+
 static void start(const struct pci_device_info *info)
 {
     struct xhci *x = kcalloc(1, sizeof(*x));
@@ -470,6 +486,8 @@ static void start(const struct pci_device_info *info)
     pci_set_command(info->address, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF, 0);
 
     const char *wrong = bring_up(x);
+    if (wrong == NULL && !usb_register_controller(&x->controller))
+        wrong = take_down(x);
     if (wrong != NULL) {
         klog_warning("USB: xHCI %02x:%02x.%x is left alone: %s%s", PLACE(x), wrong,
                      may_lack_firmware(info) ? "; it may lack its firmware" : "");
@@ -480,7 +498,6 @@ static void start(const struct pci_device_info *info)
         return;
     }
     klog("USB: xHCI %02x:%02x.%x, %u ports", PLACE(x), x->controller.ports);
-    usb_register_controller(&x->controller);
 }
 
 void xhci_start(void)

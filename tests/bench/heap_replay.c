@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include <heap.h>
+#include "mem/heap_core.h"
 #include <panic.h>
 #include "mem/layout.h"
 #include "heap_model.h"
@@ -34,7 +35,7 @@
 /* ---- What can be replayed on ---- */
 
 struct options {
-    bool null, model, malloc, no_small, placements, time;
+    bool null, model, malloc, no_small, guarded, placements, time;
     unsigned long first, samples;
     const char *path;
 };
@@ -166,7 +167,10 @@ static size_t null_footprint(void)
     return 0;
 }
 
-static const struct allocator the_heap = { heap_start, kmalloc, kfree, heap_held, heap_footprint };
+static const struct allocator the_heap = { heap_start, heap_alloc, heap_free, heap_held,
+                                           heap_footprint };
+static const struct allocator guarded_heap = { heap_start, kmalloc, kfree, heap_held,
+                                               heap_footprint };
 static const struct allocator the_model = { model_start, model_alloc, model_free, model_held,
                                             model_footprint };
 static const struct allocator system_malloc = { malloc_start, malloc, free, malloc_held, NULL };
@@ -277,10 +281,11 @@ static void replay_whole(const struct trace *trace, const struct options *option
 
 static void run(const struct trace *trace, const struct options *options)
 {
-    const struct allocator *allocator = options->null     ? &nothing
-                                        : options->model  ? &the_model
-                                        : options->malloc ? &system_malloc
-                                                          : &the_heap;
+    const struct allocator *allocator = options->null      ? &nothing
+                                        : options->model   ? &the_model
+                                        : options->malloc  ? &system_malloc
+                                        : options->guarded ? &guarded_heap
+                                                           : &the_heap;
     struct allocator calls = *allocator;
     void **slots = new_table(trace->slots, sizeof(slots[0]));
 
@@ -327,13 +332,10 @@ static int parse(struct options *options, char **words)
         bool *flag;
         unsigned long *value;
     } known[] = {
-        { "--null", &options->null, NULL },
-        { "--model", &options->model, NULL },
-        { "--malloc", &options->malloc, NULL },
-        { "--no-small", &options->no_small, NULL },
-        { "--placements", &options->placements, NULL },
-        { "--time", &options->time, NULL },
-        { "--first", NULL, &options->first },
+        { "--null", &options->null, NULL },       { "--model", &options->model, NULL },
+        { "--malloc", &options->malloc, NULL },   { "--no-small", &options->no_small, NULL },
+        { "--guarded", &options->guarded, NULL }, { "--placements", &options->placements, NULL },
+        { "--time", &options->time, NULL },       { "--first", NULL, &options->first },
         { "--samples", NULL, &options->samples },
     };
 

@@ -78,17 +78,17 @@ void mmu_unlock(uint32_t state UNUSED)
 {
 }
 
-paddr_t pmm_alloc_frame(void)
+paddr_t pmm_alloc_frame_for(enum frame_owner owner UNUSED)
 {
     return ram_used < RAM_FRAMES ? virt_to_phys(ram[ram_used++]) : 0;
 }
 
-paddr_t pmm_alloc_frame_high(void)
+paddr_t pmm_alloc_frame_high_for(enum frame_owner owner)
 {
-    return pmm_alloc_frame();
+    return pmm_alloc_frame_for(owner);
 }
 
-void pmm_free_frame(paddr_t phys)
+void pmm_free_frame_of(enum frame_owner owner UNUSED, paddr_t phys)
 {
     ASSERT(ram_used > 0 && phys == virt_to_phys(ram[ram_used - 1]));
     ram_used--;

@@ -41,6 +41,10 @@ SESSIONS = {
                "translate 0xa0000000", "frame free {1}", "unmap 0xa0000000", "frame free {1}"],
     "blocks": ["kmalloc 100", "kmalloc 5000", "kmalloc 100", "kfree {2}", "kmalloc 60", "heap"],
     "objects": ["kmalloc 100000", "kmalloc 24", "kmalloc 20", "heap", "kfree {2}", "kfree {2}"],
+    "leaks": ["leaks", "leaks mark", "frame alloc", "map 0xa0000000 {3}", "leaks diff",
+              "unmap 0xa0000000", "frame free {3}", "leaks diff"],
+    "starve": ["starve 3 kmalloc 100000", "starve 1 forever frame alloc",
+               "starve 1 map 0xa0000000 0xb8000 ro", "starve 2", "sleep 1 &", "starve"],
     "refused": ["translate 0", "poke 0x100000 0", "map 0xa0000000 0x100000",
                 "map 0x18000000 0xb8000", "kfree 0x18000010", "kmalloc 4000000000"],
     "background": ["sleep 60 &", "threads", "kill sleep", "kill reaper", "echo 'two  words' three"],
@@ -81,7 +85,7 @@ SCENES = {
 MARGIN = 12             # pixels around it, in the colour of its last
 
 # What gdb is told at the kernel's first breakpoint, as `make debug` sets it.
-GDB = ["continue", "break pmm_alloc_frame_high", "continue", "backtrace 3", "finish",
+GDB = ["continue", "break pmm_alloc_frame_high_for", "continue", "backtrace 3", "finish",
        "print frames.allocated"]
 
 

@@ -41,14 +41,19 @@ KINDS = {
     "interrupt-read": Kind("page fault: read of NULL", "0x00000000", "page 0, .* NULL"),
     "interrupt-overflow": Kind("stack overflow in thread shell", HEX, GUARD.format("shell")),
     "double-free": Kind(f"kfree: double free of {HEX}", HEX,
-                        r"heap: byte 0 of the block at 0x\w+, 104 bytes, free", True),
+                        r"heap: byte 0 of the block at 0x\w+, \d+ bytes, free", True),
     "invalid-free": Kind(f"kfree: invalid free of {HEX}, which lies inside a block", HEX,
-                         r"heap: byte 8 of the block at 0x\w+, 104 bytes, used", True),
+                         r"heap: byte 8 of the block at 0x\w+, \d+ bytes, used", True),
+    "frame-double-free": Kind(f"pmm_free_frame: double free of the frame {HEX}"),
+    "frame-invalid-free": Kind("pmm_free_frame: invalid free of 0x00100000"),
+    "frame-wrong-owner": Kind(f"pmm_free_frame: wrong owner: the frame {HEX} belongs to: kernel, "
+                              "and was given back by: drivers"),
 }
 QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow", "undefined-behaviour",
          "interrupt-overflow"}
 # Between the kind's own function and the panic: those that found it.
-DEPTH = {"double-free": 5, "invalid-free": 5, "interrupt-read": 5, "interrupt-overflow": 7}
+DEPTH = {"frame-double-free": 4, "frame-invalid-free": 4, "frame-wrong-owner": 4,
+         "double-free": 9, "invalid-free": 9, "interrupt-read": 5, "interrupt-overflow": 7}
 
 
 def crash(machine, kind):
@@ -306,7 +311,7 @@ def test_who_says_what_an_address_is(machine):
             (0x10, "page 0, .*NULL.*"),
             (0xb8000, "VGA memory"),
             (0xf0000, "low memory, .*"),
-            (place["kfree"] + 3, r"kernel text: kfree\+0x3 kernel/heap\.c:\d+"),
+            (place["kfree"] + 3, r"kernel text: kfree\+0x3 kernel/\w+\.c:\d+"),
             (place["_rodata_start"], "kernel read-only data"),
             (place["__stack_chk_guard"], "kernel data"),
             (place["_bss_start"], "kernel data that is zero at start .*"),
@@ -349,6 +354,8 @@ def test_who_reads_the_tables_as_they_are(machine):
     assert what == "0xb0000004: nothing of the kernel's: mapped in the memory laboratory"
     assert re.fullmatch(rf"directory\[704\] {HEX}: present, writable, table {HEX}", directory)
     assert re.fullmatch(rf"table\[0\] {HEX}: present, read-only, frame {frame}", table)
+    assert machine.command(f"who {frame}")[0] == \
+        f"{frame}: RAM by identity mapping: a frame, its owner: laboratory"
     machine.command("peek b0000000")
     assert ", accessed, frame" in machine.command("who b0000004")[2]
     machine.command("unmap b0000000")

@@ -15,6 +15,7 @@
 #include <heap_lock.h>
 #include <heap_system.h>
 #include "heap_arena.h"
+#include "mem/small.h"
 
 uint8_t *arena;
 struct heap_arena sys;
@@ -174,6 +175,7 @@ void reset_unchecked(size_t size, bool use_small)
     sys.initialising = true;
     heap_init((vaddr_t)arena, size, (vaddr_t)index_window);
     sys.initialising = false;
+    small.grown = size <= ARENA_GROWN;
     heap_use_small(use_small);
 }
 

@@ -40,6 +40,9 @@ int open_arena(void **state);
 void reset(size_t size);
 void reset_small(size_t size);
 
+/* Windows up to this size count as grown (mem/small.h) from the beginning. */
+#define ARENA_GROWN MIB
+
 /* The same without asking the validator, which costs more than a short sequence of calls. */
 void reset_unchecked(size_t size, bool use_small);
 

@@ -9,9 +9,12 @@
 
 #include "heap_model.h"
 
-#define HEAD      4u
-#define MIN_BLOCK 16u
-#define UNLIMITED 0x60000000u /* more than any window */
+#define HEAD       4u
+#define MIN_BLOCK  16u
+#define UNLIMITED  0x60000000u /* more than any window */
+
+#define SMALL      256u /* the largest request for small objects */
+#define SMALL_FROM (256 * KIB)
 
 void heap_model_init(struct heap_model *model, vaddr_t base, size_t size, bool use_small)
 {
@@ -131,6 +134,12 @@ static size_t find(const struct heap_model *model, vaddr_t payload)
     return i;
 }
 
+/* Small objects begin with the request after the one that makes the heap this large. */
+static void note_growth(struct heap_model *model)
+{
+    model->grown |= heap_model_top(model) > model->base + SMALL_FROM;
+}
+
 static void free_block(struct heap_model *model, vaddr_t payload)
 {
     size_t i = find(model, payload);
@@ -169,7 +178,7 @@ static bool resize_block(struct heap_model *model, size_t i, size_t size)
 /* ---- Small objects ---- */
 
 #define CHUNK_HEAD 24u
-#define OBJECTS    64u
+#define OBJECTS    32u
 
 struct model_chunk {
     struct model_chunk *next; /* in its class's list */
@@ -311,7 +320,7 @@ vaddr_t heap_model_alloc(struct heap_model *model, size_t request, size_t align)
 
     if (request == 0 || request > model->end - model->base)
         return 0;
-    if (model->use_small && request <= 256 && align <= 8)
+    if (model->use_small && model->grown && request <= SMALL && align <= 8)
         chunk = chunk_with_room(model, request <= 16 ? 16 : (request + 7) / 8 * 8);
     if (chunk != NULL) {
         payload = take_object(model, chunk);
@@ -321,6 +330,7 @@ vaddr_t heap_model_alloc(struct heap_model *model, size_t request, size_t align)
         while (payload == 0 && drop_spare(model));
     }
     model->live += payload != 0;
+    note_growth(model);
     return payload;
 }
 
@@ -342,8 +352,10 @@ vaddr_t heap_model_realloc(struct heap_model *model, vaddr_t payload, size_t req
 
     if (request > model->end - model->base)
         return 0;
-    if (chunk != NULL ? request <= chunk->size : resize_block(model, i, block_size(request)))
+    if (chunk != NULL ? request <= chunk->size : resize_block(model, i, block_size(request))) {
+        note_growth(model);
         return payload;
+    }
 
     vaddr_t copy = heap_model_alloc(model, request, 8);
     if (copy != 0)

@@ -34,6 +34,7 @@ struct heap_model {
     size_t used; /* bytes in used blocks, chunks apart, and in live objects */
     size_t live; /* blocks, chunks apart, and objects */
     bool use_small;
+    bool grown; /* it has once been so large that small objects are worth it */
     struct model_class classes[MODEL_CLASSES];
     size_t chunks_made, spares_dropped; /* the latter for want of memory */
 };

@@ -58,6 +58,7 @@ void play_start(size_t window, bool use_small)
     heap_model_destroy(&play.model); /* of a test that has failed */
     memset(&play, 0, sizeof(play));
     heap_model_init(&play.model, (vaddr_t)arena, window, use_small);
+    play.model.grown = window <= ARENA_GROWN;
 }
 
 void play_limit(uint32_t pages)

@@ -104,17 +104,17 @@ void mmu_unlock(uint32_t state)
     (void)state;
 }
 
-paddr_t pmm_alloc_frame(void)
+paddr_t pmm_alloc_frame_for(enum frame_owner owner UNUSED)
 {
     return ++frames_taken < FRAMES ? frames_taken * PAGE_SIZE : 0;
 }
 
-paddr_t pmm_alloc_frame_high(void)
+paddr_t pmm_alloc_frame_high_for(enum frame_owner owner)
 {
-    return pmm_alloc_frame();
+    return pmm_alloc_frame_for(owner);
 }
 
-void pmm_free_frame(paddr_t phys)
+void pmm_free_frame_of(enum frame_owner owner UNUSED, paddr_t phys)
 {
     (void)phys;
 }
@@ -122,6 +122,16 @@ void pmm_free_frame(paddr_t phys)
 bool pmm_is_allocated(paddr_t phys)
 {
     return phys / PAGE_SIZE <= frames_taken;
+}
+
+enum frame_owner pmm_owner(paddr_t phys)
+{
+    return phys == 0x200000 ? FRAME_LABORATORY : FRAME_NOBODY;
+}
+
+const char *frame_owner_text(enum frame_owner owner)
+{
+    return owner == FRAME_LABORATORY ? "laboratory" : "?";
 }
 
 /* One stack, of "shell", in the first place. */
@@ -184,6 +194,7 @@ static void test_regions(void **state)
     expect_what(0x103000, "kernel data");
     expect_what(0x104fff, "kernel data that is zero at start (.bss)");
     expect_what(0x105000, "RAM by identity mapping: a free or reserved frame");
+    expect_what(0x200123, "RAM by identity mapping: a frame, its owner: laboratory");
     expect_what(8 * MIB, "nothing");
     expect_what(HEAP_INDEX_BASE, "the heap's index, not mapped yet");
     expect_what(WINDOWS_BASE, "room for windows: there is none here");

@@ -126,6 +126,31 @@ static void test_small_off(void **state)
     expect("small=off small=on selftest", true, false, "us", "small=on|");
 }
 
+static void expect_starve(const char *text, uint32_t at, bool all, const char *unknown)
+{
+    struct cmdline cmdline;
+    struct report report;
+
+    parse(text, &cmdline, &report);
+    assert_int_equal(cmdline.starve, at);
+    assert_int_equal(cmdline.starve_all, all);
+    assert_string_equal(report.words, unknown);
+}
+
+static void test_starve(void **state)
+{
+    (void)state;
+    expect_starve("", 0, false, "");
+    expect_starve("starve=1", 1, false, "");
+    expect_starve("selftest starve=9999999,forever small=off", 9999999, true, "");
+    expect_starve("starve=7,forever starve=8", 8, false, "");
+    expect_starve("starve=0", 0, false, "starve=0|");
+    expect_starve("starve=5 starve=10000000", 5, false, "starve=10000000|");
+    expect_starve("starve starve= starve=,forever", 0, false, "starve|starve=|starve=,forever|");
+    expect_starve("starve=1,ever starve=1forever", 0, false, "starve=1,ever|starve=1forever|");
+    expect_starve("starve=-1 starve=0x1 Starve=1", 0, false, "starve=-1|starve=0x1|Starve=1|");
+}
+
 static void test_any_order_and_blanks(void **state)
 {
     (void)state;
@@ -247,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_each_word),
         cmocka_unit_test(test_pit_off),
         cmocka_unit_test(test_small_off),
+        cmocka_unit_test(test_starve),
         cmocka_unit_test(test_any_order_and_blanks),
         cmocka_unit_test(test_last_keymap_wins),
         cmocka_unit_test(test_unknown_words),

@@ -160,7 +160,8 @@ static void test_inside_a_block(void **state)
 
 /* ---- Objects ---- */
 
-#define OBJECT 48u /* bytes */
+#define OBJECT     48u /* bytes */
+#define CHUNK_HEAD (uint32_t)sizeof(struct chunk)
 
 /* A heap with a chunk of its first class, all objects of which but the last are live. */
 static struct chunk *one_chunk(void)
@@ -210,7 +211,7 @@ static void test_object_freed_with_its_chunk(void **state)
 {
     (void)state;
     struct chunk *chunk = one_chunk();
-    uint32_t live = chunk->live;
+    const uint32_t live = chunk->count - 1u;
 
     assert_non_null(kmalloc(200000)); /* something behind it */
     for (uint32_t i = 0; i < live; i++)
@@ -320,8 +321,8 @@ static void test_validator_blocks(void **state)
 
     put_head(4, 8); /* too small */
     expect_fault(HEAP_BAD_SIZE);
-    put_head(4, 32 | 4); /* a bit that means nothing */
-    expect_fault(HEAP_BAD_SIZE);
+    put_head(4, 32 | BLOCK_CHUNK); /* it is none */
+    expect_fault(HEAP_BAD_CHUNK);
     put_head(132, 40); /* past the top */
     expect_fault(HEAP_BAD_SIZE);
     put_head(132, 0xfffffff8);
@@ -395,7 +396,7 @@ static void test_validator_lists(void **state)
     expect_fault(HEAP_BAD_TREE);
     *first_fit.tree.top = 0;
     expect_fault(HEAP_BAD_TREE);
-    first_fit.used += 8;
+    first_fit.usage.below -= 8;
     expect_fault(HEAP_USED_COUNT);
 }
 
@@ -412,23 +413,31 @@ static void test_validator_chunks(void **state)
     struct chunk *chunk = one_chunk(); /* always at the same place */
     struct small_class *class = &small.classes[OBJECT / HEAP_ALIGN];
 
-    chunk->live--;
+    chunk->idle = 1; /* a live object marked as idle, an idle one as live: another count ... */
+    chunk->idle |= 2;
+    expect_chunk_fault(HEAP_USED_COUNT);
+    chunk->idle = 0;
     expect_chunk_fault(HEAP_BAD_CHUNK);
-    chunk->idle[0] |= 1; /* a live object marked as idle */
+    chunk->idle |= 1u << 31; /* one that there is not */
     expect_chunk_fault(HEAP_BAD_CHUNK);
-    chunk->idle[0] = 0;
+    chunk->all = chunk->all << 1 | 1; /* more than `count` */
     expect_chunk_fault(HEAP_BAD_CHUNK);
-    chunk->idle[1] |= 1u << 31; /* one that there is not */
-    chunk->live--;
+    chunk->all &= ~1u;
     expect_chunk_fault(HEAP_BAD_CHUNK);
     chunk->size = 44;
     expect_chunk_fault(HEAP_BAD_CHUNK);
     chunk->size = 512;
     expect_chunk_fault(HEAP_BAD_CHUNK);
-    chunk->reciprocal++;
+    chunk->size = 0;
+    expect_chunk_fault(HEAP_BAD_CHUNK);
+    chunk->shift++;
+    expect_chunk_fault(HEAP_BAD_CHUNK);
+    chunk->inverse++;
+    expect_chunk_fault(HEAP_BAD_CHUNK);
+    chunk->count--;
     expect_chunk_fault(HEAP_BAD_CHUNK);
     chunk->count++; /* reaches out of its block */
-    chunk->live++;
+    chunk->all = chunk->all << 1 | 1;
     expect_chunk_fault(HEAP_BAD_CHUNK);
 
     chunk->previous = chunk;
@@ -449,11 +458,13 @@ static void test_validator_table(void **state)
     struct chunk *chunk = one_chunk();
     uint32_t granule = (uint32_t)((vaddr_t)chunk - first_fit.start) / GRANULE_SIZE;
 
-    assert_ptr_equal(small.chunks[granule], chunk);
-    assert_ptr_equal(small.chunks[granule + 1], chunk); /* where its last object begins */
-    small.chunks[granule + 1] = NULL;
+    assert_int_equal(small.table[granule], chunk_entry(chunk));
+    assert_int_equal(small.table[granule + 1], chunk_entry(chunk)); /* where its last one begins */
+    small.table[granule + 1] = 0;
     expect_chunk_fault(HEAP_BAD_TABLE);
-    small.chunks[granule + 1] = at(8);
+    small.table[granule + 1] = chunk_entry(at(8));
+    expect_chunk_fault(HEAP_BAD_TABLE);
+    small.covered = granule * GRANULE_SIZE;
     expect_chunk_fault(HEAP_BAD_TABLE);
 }
 

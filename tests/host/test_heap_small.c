@@ -16,6 +16,7 @@
 #define SHARE      (32 * KIB) /* bytes in use for each class that has chunks */
 #define CHUNK_HEAD 24u
 #define PER_CHUNK  21u /* objects of 48 bytes: those that begin in 1024 - 24 bytes */
+#define SMALL      256u
 
 /* A heap in which `used` bytes are, in one block: offset 8 + used is free. */
 static void start(size_t window, size_t used)
@@ -56,12 +57,12 @@ static void test_share(void **state)
 static void test_classes(void **state)
 {
     (void)state;
-    for (size_t request = 1; request <= 264; request++) {
+    for (size_t request = 1; request <= SMALL + 8; request++) {
         size_t size = request <= 16 ? 16 : (request + 7) / 8 * 8;
 
         start(256 * KIB, SHARE);
         uint8_t *first = kmalloc(request), *second = kmalloc(request);
-        if (request <= 256) {
+        if (request <= SMALL) {
             assert_ptr_equal(first, at(8 + SHARE + CHUNK_HEAD));
             assert_ptr_equal(second, first + size);
             assert_int_equal(kmalloc_usable_size(first), size);
@@ -82,14 +83,11 @@ static void test_chunk_sizes(void **state)
     static const struct {
         size_t used, request, objects;
     } cases[] = {
-        { SHARE, 256, 4 },
-        { SHARE, 16, 63 },
-        { SHARE + SHARE / 2, 256, 6 },
-        { SHARE, 48, 21 },
-        { SHARE + SHARE / 2, 16, 64 },
-        { 2 * SHARE, 256, 8 },
-        { 4 * SHARE, 256, 8 },
-        { 4 * SHARE, 8, 64 },
+        { SHARE, 256, 4 },     { SHARE, 40, 25 },
+        { SHARE, 24, 32 },     { SHARE + SHARE / 2, 256, 6 },
+        { SHARE, 48, 21 },     { SHARE + SHARE / 2, 40, 32 },
+        { 2 * SHARE, 256, 8 }, { 4 * SHARE, 256, 8 },
+        { 4 * SHARE, 8, 32 },
     };
 
     (void)state;
@@ -129,20 +127,20 @@ static void test_order(void **state)
 /*
  * One empty chunk is kept and serves again; a second goes back at once, and its place is free.
  *
- *   |U wall|one: 43 objects|two: 22|U 400|~~~
+ *   |U wall|one: 32 objects|two: 22|U 400|~~~
  */
 static void test_spare(void **state)
 {
-    const size_t one = 8 + 2 * SHARE, two = one + 2096, end = two + 1088;
+    const size_t one = 8 + 2 * SHARE, two = one + 1568, end = two + 1088;
 
     (void)state;
     start(256 * KIB, 2 * SHARE);
-    take_objects(one, 43);
+    take_objects(one, 32);
     take_objects(two, 22);
     new_block(400, end);
     free_objects(two, 22); /* the spare */
     new_block(400, end + 400);
-    free_objects(one, 43);
+    free_objects(one, 32);
     new_block(400, one); /* |U 400|f|spare|U 400|U 400|~~~ */
     take_objects(two, 22);
     check_sound();
@@ -157,7 +155,7 @@ static void test_without_memory(void **state)
     start(window, SHARE);
     new_block(window - one - 200, one);
     assert_ptr_equal(kmalloc(48), at(window - 200)); /* too little for a chunk */
-    assert_null(kmalloc(256));
+    assert_null(kmalloc(SMALL));
     check_sound();
 
     start(window, SHARE);
@@ -215,7 +213,7 @@ static void test_aligned(void **state)
     start(256 * KIB, SHARE);
     uint8_t *object = kmalloc(16);
     assert_ptr_equal(kmalloc_aligned(16, 8), object + 16);
-    assert_true((uint8_t *)kmalloc_aligned(16, 16) > object + 1024);
+    assert_true((uint8_t *)kmalloc_aligned(16, 16) > object + 512);
     check_sound();
 }
 
@@ -243,7 +241,7 @@ static void test_all_given_back(void **state)
     (void)state;
     start(MIB, 2 * SHARE);
     for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
-        objects[i] = kcalloc(1, 1 + i * 7 % 256);
+        objects[i] = kcalloc(1, 1 + i * 7 % SMALL);
     check_sound();
     for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
         kfree(objects[i * 1237 % ARRAY_SIZE(objects)]);

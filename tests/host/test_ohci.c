@@ -330,6 +330,9 @@ static void test_too_little_memory(void **state)
         fake.pages_left = pages;
         expect_left_alone("too little memory");
     }
+    prepare(state);
+    fake.no_room = true; /* it runs already */
+    expect_left_alone("");
 }
 
 static void test_firmware_lets_go(void **state)

@@ -33,6 +33,7 @@
 
 #define AREA        0x40000000u /* addresses that nothing else uses, a table's first */
 #define PHYS        0x123000u
+#define OWNER       FRAME_STACKS /* of what map_new_pages() takes */
 
 /* ---- The machine ---- */
 
@@ -41,6 +42,7 @@ static uint8_t ram[RAM_FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static struct {
     bool allocated[RAM_FRAMES];
     bool high_allocated[HIGH_FRAMES];
+    enum frame_owner owner[RAM_FRAMES], high_owner[HIGH_FRAMES];
     uint32_t high_left;
     uint32_t allocated_count;
     uint32_t requests; /* for a frame, since fail_requests() */
@@ -118,7 +120,13 @@ void mmu_unlock(uint32_t state)
     machine.locked = false;
 }
 
-paddr_t pmm_alloc_frame(void)
+static enum frame_owner *owner_of(paddr_t phys)
+{
+    return phys >= HIGH_BASE ? &machine.high_owner[(phys - HIGH_BASE) / PAGE_SIZE]
+                             : &machine.owner[phys / PAGE_SIZE];
+}
+
+paddr_t pmm_alloc_frame_for(enum frame_owner owner)
 {
     machine.requests++;
     if (machine.fail_at != 0 && (machine.requests == machine.fail_at ||
@@ -128,6 +136,7 @@ paddr_t pmm_alloc_frame(void)
         if (!machine.allocated[frame]) {
             machine.allocated[frame] = true;
             machine.allocated_count++;
+            machine.owner[frame] = owner;
             memset(ram[frame], 0xff, PAGE_SIZE); /* contents are undefined */
             return frame * PAGE_SIZE;
         }
@@ -136,12 +145,12 @@ paddr_t pmm_alloc_frame(void)
 }
 
 /* High frames first, then low ones, as the kernel's does it. */
-paddr_t pmm_alloc_frame_high(void)
+paddr_t pmm_alloc_frame_high_for(enum frame_owner owner)
 {
     uint32_t frame = 0;
 
     if (machine.high_left == 0)
-        return pmm_alloc_frame();
+        return pmm_alloc_frame_for(owner);
     machine.requests++;
     if (machine.fail_at != 0 && (machine.requests == machine.fail_at ||
                                  (machine.fail_from && machine.requests > machine.fail_at)))
@@ -149,14 +158,16 @@ paddr_t pmm_alloc_frame_high(void)
     while (machine.high_allocated[frame])
         frame++;
     machine.high_allocated[frame] = true;
+    machine.high_owner[frame] = owner;
     machine.high_left--;
     return HIGH_BASE + frame * PAGE_SIZE;
 }
 
 /* A frame must be out of the tables and forgotten by the TLB before it is given back. */
-void pmm_free_frame(paddr_t phys)
+void pmm_free_frame_of(enum frame_owner owner, paddr_t phys)
 {
     assert_true(pmm_is_allocated(phys));
+    assert_int_equal(*owner_of(phys), owner);
     assert_true(machine.invalidations > 0);
     for (uint32_t i = 0; i < 1024; i++)
         assert_true((machine.directory[i] & PAGE_MASK) != phys);
@@ -630,7 +641,7 @@ static void test_new_pages(void **state)
     for (uint32_t pages = 1; pages <= 2100; pages += pages / 2 + 1) {
         memset(seen, 0, sizeof(seen));
         before_change();
-        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE, OWNER), OK);
         check_cost(virt, pages);
         check_tlb();
         assert_int_equal(frames_taken(), pages);
@@ -643,11 +654,11 @@ static void test_new_pages(void **state)
         }
 
         before_change();
-        unmap_and_free_pages(virt, pages / 2);
+        unmap_and_free_pages(virt, pages / 2, OWNER);
         check_tlb();
         assert_int_equal(frames_taken(), pages - pages / 2);
         fill_tlb();
-        unmap_and_free_pages(virt + pages / 2 * PAGE_SIZE, pages - pages / 2);
+        unmap_and_free_pages(virt + pages / 2 * PAGE_SIZE, pages - pages / 2, OWNER);
         check_tlb();
         check_unchanged(&shot);
     }
@@ -668,17 +679,17 @@ static void test_new_pages_without_frames(void **state)
         struct snapshot shot = take_snapshot();
         fill_tlb();
         fail_requests(nth, true);
-        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), ERR_NO_MEMORY);
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE, OWNER), ERR_NO_MEMORY);
         check_unchanged(&shot);
         check_tlb();
         fail_requests(0, false);
-        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+        assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE, OWNER), OK);
         assert_int_equal(frames_taken(), pages + 2);
     }
     fail_requests(pages + 3, true); /* one more than it takes */
-    unmap_and_free_pages(virt, pages);
+    unmap_and_free_pages(virt, pages, OWNER);
     assert_int_equal(frames_taken(), 0);
-    assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE), OK);
+    assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE, OWNER), OK);
 }
 
 /* Errors, and a page in the way: no frame is taken. Where no high frame is left, low ones serve. */
@@ -688,20 +699,20 @@ static void test_new_pages_errors(void **state)
     start(4 * MIB);
     assert_int_equal(map_page(AREA + 1500 * PAGE_SIZE, PHYS, 0), OK);
     struct snapshot shot = take_snapshot();
-    assert_int_equal(map_new_pages(AREA, 1501, PAGE_WRITE), ERR_MAPPED);
-    assert_int_equal(map_new_pages(AREA + 1500 * PAGE_SIZE, 1, PAGE_WRITE), ERR_MAPPED);
-    assert_int_equal(map_new_pages(AREA + 1, 1, PAGE_WRITE), ERR_UNALIGNED);
-    assert_int_equal(map_new_pages(0, 1, PAGE_WRITE), ERR_RANGE);
-    assert_int_equal(map_new_pages(AREA, 1, 1u << 7), ERR_RANGE);
-    assert_int_equal(map_new_pages(0xffffe000, 3, PAGE_WRITE), ERR_RANGE);
-    assert_int_equal(map_new_pages(AREA, 0, PAGE_WRITE), OK);
+    assert_int_equal(map_new_pages(AREA, 1501, PAGE_WRITE, OWNER), ERR_MAPPED);
+    assert_int_equal(map_new_pages(AREA + 1500 * PAGE_SIZE, 1, PAGE_WRITE, OWNER), ERR_MAPPED);
+    assert_int_equal(map_new_pages(AREA + 1, 1, PAGE_WRITE, OWNER), ERR_UNALIGNED);
+    assert_int_equal(map_new_pages(0, 1, PAGE_WRITE, OWNER), ERR_RANGE);
+    assert_int_equal(map_new_pages(AREA, 1, 1u << 7, OWNER), ERR_RANGE);
+    assert_int_equal(map_new_pages(0xffffe000, 3, PAGE_WRITE, OWNER), ERR_RANGE);
+    assert_int_equal(map_new_pages(AREA, 0, PAGE_WRITE, OWNER), OK);
     check_unchanged(&shot);
 
     machine.high_left = 0;
-    assert_int_equal(map_new_pages(AREA, 3, PAGE_WRITE), OK);
+    assert_int_equal(map_new_pages(AREA, 3, PAGE_WRITE, OWNER), OK);
     assert_int_equal(machine.allocated_count, shot.frames + 3);
-    EXPECT_PANIC("assertion", unmap_and_free_pages(AREA, 4));
-    unmap_and_free_pages(AREA, 3);
+    EXPECT_PANIC("assertion", unmap_and_free_pages(AREA, 4, OWNER));
+    unmap_and_free_pages(AREA, 3, OWNER);
     assert_int_equal(machine.allocated_count, shot.frames);
 }
 

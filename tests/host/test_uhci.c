@@ -292,6 +292,9 @@ static void test_controllers_that_cannot_be_started(void **state)
         fake.pages_left = pages;
         expect_left_alone("too little memory");
     }
+    prepare(state);
+    fake.no_room = true; /* it runs already */
+    expect_left_alone("");
 }
 
 static void test_bars_that_are_none(void **state)

@@ -597,7 +597,7 @@ static int register_controller(void **state)
     (void)state;
     controller =
         (struct usb_controller){ .kind = "fake", .pci = 0x18, .ops = &ops, .ports = PORTS };
-    usb_register_controller(&controller);
+    assert_true(usb_register_controller(&controller));
     return parser_setup(state);
 }
 

@@ -70,6 +70,7 @@ static struct {
 } fault;
 
 static uint32_t pages_left, pages_out, windows_out, blocks_out;
+static bool no_room;                      /* the core has no memory for one more controller */
 static struct usb_controller *controller; /* that was registered */
 static char messages[4096];
 
@@ -381,10 +382,13 @@ void kprintf(const char *format, ...)
     (void)format;
 }
 
-void usb_register_controller(struct usb_controller *registered)
+bool usb_register_controller(struct usb_controller *registered)
 {
     assert_null(controller);
+    if (no_room)
+        return false;
     controller = registered;
+    return true;
 }
 
 void usb_transfer_done(struct usb_transfer *transfer, enum usb_status status, uint16_t actual)
@@ -447,6 +451,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&fault, 0, sizeof(fault));
+    no_room = false;
     memset(registers, 0, REGISTERS);
     memset(config, 0, sizeof(config));
     memset(plugged, 0, sizeof(plugged));
@@ -638,6 +643,16 @@ static void test_no_memory(void **state)
         pages_left = pages;
         expect_left("no memory");
     }
+}
+
+/* It runs already, and has the ports: they go back to the companions. */
+static void test_no_room_in_the_core(void **state)
+{
+    (void)state;
+    no_room = true;
+    expect_left("");
+    assert_int_equal(*operational(USBCMD) & USBCMD_RUN, 0);
+    assert_int_equal(*operational(CONFIGFLAG) & 1, 0);
 }
 
 /* ---- Root ports ---- */
@@ -1066,6 +1081,7 @@ int main(void)
         TEST(test_does_not_halt),
         TEST(test_refused),
         TEST(test_no_memory),
+        TEST(test_no_room_in_the_core),
         TEST(test_high_speed_port),
         TEST(test_slower_ports),
         TEST(test_no_companion),

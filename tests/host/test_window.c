@@ -71,7 +71,7 @@ void mmu_unlock(uint32_t state)
     locked = false;
 }
 
-paddr_t pmm_alloc_frame(void)
+paddr_t pmm_alloc_frame_for(enum frame_owner owner UNUSED)
 {
     uint32_t frame = 1;
 
@@ -84,12 +84,12 @@ paddr_t pmm_alloc_frame(void)
     return frame * PAGE_SIZE;
 }
 
-paddr_t pmm_alloc_frame_high(void)
+paddr_t pmm_alloc_frame_high_for(enum frame_owner owner)
 {
-    return pmm_alloc_frame();
+    return pmm_alloc_frame_for(owner);
 }
 
-void pmm_free_frame(paddr_t phys)
+void pmm_free_frame_of(enum frame_owner owner UNUSED, paddr_t phys)
 {
     assert_true(pmm_is_allocated(phys));
     allocated[phys / PAGE_SIZE] = false;

@@ -40,7 +40,7 @@ static uint64_t now_ms;
 static uint32_t locks, live_blocks, live_pages;
 static char said[4096];
 static void *pages[8192];
-static uint32_t pages_until_none; /* 0: there is no end */
+static uint32_t pages_until_none, blocks_until_none; /* 0: there is no end */
 
 void *kmalloc(size_t size)
 {
@@ -50,6 +50,8 @@ void *kmalloc(size_t size)
 
 void *kcalloc(size_t count, size_t size)
 {
+    if (blocks_until_none != 0 && --blocks_until_none == 0)
+        return NULL;
     live_blocks++;
     return calloc(count, size);
 }
@@ -864,6 +866,17 @@ static void test_no_memory_at_the_start(void **state)
         pages_until_none = 0;
         assert_int_equal(live_blocks, blocks_before);
         assert_int_equal(live_pages, pages_before);
+    }
+    /* For itself, and for what the core keeps of it: it runs already, and is stopped. */
+    for (uint32_t n = 1; n <= 3; n++) {
+        blocks_until_none = n;
+        xhci_start();
+        blocks_until_none = 0;
+        expect_said("no memory");
+        assert_int_equal(live_blocks, blocks_before);
+        assert_int_equal(live_pages, pages_before);
+        assert_int_equal(command_register & 4, 0);
+        assert_int_equal(hw.command & 1, 0);
     }
     boot();
     expect_typing();

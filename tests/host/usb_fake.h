@@ -30,6 +30,7 @@ struct usb_fake {
     uint32_t pages_out, pages_left, blocks_out;
     char log[1024];
     struct usb_controller *registered;
+    bool no_room; /* the core has no memory for one more */
     uint32_t done; /* transfers that ended */
     bool again;    /* the next one's callback submits it once more */
 };
@@ -122,9 +123,12 @@ void kprintf(const char *format, ...)
     (void)format;
 }
 
-void usb_register_controller(struct usb_controller *controller)
+bool usb_register_controller(struct usb_controller *controller)
 {
+    if (fake.no_room)
+        return false;
     fake.registered = controller;
+    return true;
 }
 
 void usb_transfer_done(struct usb_transfer *transfer, enum usb_status status, uint16_t actual)

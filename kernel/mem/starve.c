@@ -1,0 +1,53 @@
+/*
+ * Counting requests for memory. Two threads may ask at a time: a request's number is drawn by one
+ * instruction, so that exactly one request has the number that fails.
+ */
+#include <mem/starve.h>
+
+bool starve_on;
+static uint32_t numbers; /* drawn so far */
+static struct starve_state state;
+
+const char *starve_kind_text(enum starve_kind kind)
+{
+    static const char *const texts[] = { "frame", "page table", "block" };
+    return texts[kind];
+}
+
+void starve_begin(uint32_t at, bool forever)
+{
+    starve_end();
+    state = (struct starve_state){ .at = at, .forever = forever };
+    numbers = 0;
+    __atomic_store_n(&starve_on, true, __ATOMIC_RELEASE);
+}
+
+void starve_end(void)
+{
+    __atomic_store_n(&starve_on, false, __ATOMIC_RELEASE);
+}
+
+struct starve_state starve_get(void)
+{
+    struct starve_state copy = state;
+
+    copy.on = starve_on;
+    return copy;
+}
+
+bool starve_count(enum starve_kind kind)
+{
+    uint32_t number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+
+    if (number > state.at && !state.forever)
+        return false; /* another thread's request has failed meanwhile */
+    __atomic_add_fetch(&state.seen[kind], 1, __ATOMIC_RELAXED);
+    if (number < state.at)
+        return false;
+    if (number == state.at) {
+        state.first = kind;
+        starve_on = state.forever;
+    }
+    __atomic_add_fetch(&state.failed, 1, __ATOMIC_RELAXED);
+    return true;
+}

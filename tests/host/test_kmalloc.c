@@ -1,0 +1,259 @@
+/*
+ * The guarded kmalloc(): what runs past the end of an allocation is seen, whatever its size, where
+ * it lies and how it got its size; and the heap below places it as the model says.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <heap.h>
+#include "heap_arena.h"
+#include "heap_model.h"
+#include "mem/guard.h"
+#include "mem/heap_core.h"
+#include "support.h"
+
+#define LARGEST 700u
+
+static const size_t windows[] = { 64 * KIB, MIB }; /* without chunks, and with them */
+
+static void start(size_t window)
+{
+    reset_small(window);
+    if (window == MIB)
+        assert_non_null(kmalloc(400000));
+}
+
+static void free_stops(const char *text, void *ptr)
+{
+    EXPECT_PANIC(text, kfree(ptr));
+    sys.spinning = false;
+}
+
+static void realloc_stops(const char *text, void *ptr, size_t size)
+{
+    EXPECT_PANIC(text, krealloc(ptr, size) == NULL ? fail() : (void)0);
+    sys.spinning = false;
+}
+
+static void test_all_that_was_asked_for_may_be_used(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        start(windows[w]);
+        for (size_t size = 1; size <= LARGEST; size++) {
+            uint8_t *ptr = kmalloc(size);
+            assert_non_null(ptr);
+            assert_int_equal(kmalloc_usable_size(ptr), size);
+            memset(ptr, 0, size);
+            kfree(ptr);
+        }
+        check_sound();
+    }
+}
+
+/* One byte behind the end, whatever is written, but for the one value that stands there anyway. */
+static void test_one_byte_too_many(void **state)
+{
+    static const uint8_t values[] = { 0, 1, 0x41, 0x7f, 0xff };
+
+    (void)state;
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        for (size_t size = 1; size <= LARGEST; size++) {
+            start(windows[w]);
+            uint8_t *ptr = kmalloc(size), *behind = kmalloc(size);
+            uint8_t before = ptr[size];
+            ptr[size] = values[size % ARRAY_SIZE(values)];
+            if (ptr[size] == before)
+                ptr[size] ^= 0x55;
+            free_stops("overflow", ptr);
+            realloc_stops("overflow", ptr, 2 * size);
+            ptr[size] = before;
+            kfree(behind);
+            kfree(ptr);
+            check_sound();
+        }
+    }
+}
+
+/* Each bit of the guard counts, but for those that might make it one of a few bytes more or less.
+ */
+static void test_each_bit_of_the_guard(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        start(windows[w]);
+        uint8_t *ptr = kmalloc(48);
+        for (uint32_t bit = 8; bit < 32; bit++) {
+            uint32_t *word = (uint32_t *)guard_of((vaddr_t)ptr, heap_usable_size(ptr, "test"));
+            word[0] ^= 1u << bit;
+            free_stops("overflow", ptr);
+            word[0] ^= 1u << bit;
+            word[1] ^= 1u << bit;
+            free_stops("overflow", ptr);
+            word[1] ^= 1u << bit;
+        }
+        kfree(ptr);
+        check_sound();
+    }
+}
+
+/* Each single bit of a block's head, in whatever surroundings: freeing it is refused. */
+static void test_each_bit_of_a_head(void **state)
+{
+    (void)state;
+    for (uint32_t bit = 0; bit < 32; bit++) {
+        for (int front = 0; front < 2; front++) {
+            for (int behind = 0; behind < 3; behind++) {
+                reset(64 * KIB);
+                void *first = kmalloc(100);
+                uint32_t *block = kmalloc(300);
+                void *second = kmalloc(100);
+                assert_non_null(behind < 2 ? kmalloc(100) : first);
+                if (front)
+                    kfree(first);
+                if (behind)
+                    kfree(second);
+                memset(block, 0, 300);
+                block[-1] ^= 1u << bit;
+                free_stops("", block);
+            }
+        }
+    }
+}
+
+/* The guard moves with the size. */
+static void test_resized(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        start(windows[w]);
+        uint8_t *ptr = kmalloc(20);
+        memset(ptr, 0x5a, 20);
+        for (size_t size = 21; size < 3000; size += 1 + size / 8) {
+            ptr = krealloc(ptr, size);
+            assert_int_equal(ptr[19], 0x5a);
+            assert_true(kmalloc_usable_size(ptr) >= size);
+        }
+        for (size_t size = 2000; size > 20; size -= 1 + size / 8) {
+            ptr = krealloc(ptr, size);
+            assert_int_equal(ptr[19], 0x5a);
+            assert_int_equal(kmalloc_usable_size(ptr), size);
+            ptr[size] ^= 1;
+            free_stops("overflow", ptr);
+            ptr[size] ^= 1;
+        }
+        assert_null(krealloc(ptr, 8 * MIB));
+        assert_null(krealloc(ptr, SIZE_MAX));
+        assert_int_equal(ptr[19], 0x5a);
+        assert_null(krealloc(ptr, 0));
+        check_sound();
+    }
+}
+
+static void test_sizes_that_cannot_be_had(void **state)
+{
+    static const size_t sizes[] = { 0,          64 * KIB,           MIB,          0x7fffffff,
+                                    0x80000000, SIZE_MAX - 8,       SIZE_MAX - 7, SIZE_MAX - 1,
+                                    SIZE_MAX,   0x100000000ull - 16 };
+
+    (void)state;
+    reset(64 * KIB);
+    void *block = kmalloc(100);
+    struct snapshot shot = take_snapshot();
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        assert_null(kmalloc(sizes[i]));
+        assert_null(kmalloc_aligned(sizes[i], 16));
+        assert_null(kcalloc(sizes[i], 1));
+        if (sizes[i] != 0)
+            assert_null(krealloc(block, sizes[i]));
+    }
+    assert_null(kmalloc_aligned(8, 24));
+    assert_null(kcalloc(0x10000, 0x10000));
+    check_unchanged(&shot);
+}
+
+static void test_aligned_and_cleared(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    for (size_t align = 8; align <= 4096; align *= 2) {
+        uint8_t *ptr = kmalloc_aligned(align + 3, align);
+        assert_int_equal((vaddr_t)ptr % align, 0);
+        memset(ptr, 0xff, align + 3);
+        uint8_t *zero = kcalloc(align, 3);
+        for (size_t i = 0; i < 3 * align; i++)
+            assert_int_equal(zero[i], 0);
+        kfree(ptr);
+        kfree(zero);
+    }
+    check_sound();
+}
+
+static void test_double_and_invalid_free(void **state)
+{
+    (void)state;
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        start(windows[w]);
+        uint8_t *ptr = kmalloc(64), *behind = kmalloc(64);
+        assert_non_null(behind);
+        kfree(ptr);
+        free_stops("double free", ptr);
+        free_stops("invalid free", behind + 8);
+        free_stops("invalid free", behind + 1);
+        free_stops("invalid free", arena + windows[w]);
+        kfree(NULL);
+        check_sound();
+    }
+}
+
+/* The heap sees the request and its guard, and places them as the model does. */
+static void test_placed_as_the_model_says(void **state)
+{
+    static struct {
+        void *payload;
+        size_t size;
+    } slots[4000];
+    static struct heap_model model;
+    struct prng prng = { .state = 5 };
+
+    (void)state;
+    reset_unchecked(16 * MIB, true);
+    heap_model_init(&model, (vaddr_t)arena, 16 * MIB, true);
+    for (uint32_t i = 0; i < 60000; i++) {
+        size_t n = prng_below(&prng, ARRAY_SIZE(slots));
+        if (slots[n].payload != NULL) {
+            kfree(slots[n].payload);
+            heap_model_free(&model, (vaddr_t)slots[n].payload);
+            slots[n].payload = NULL;
+            continue;
+        }
+        slots[n].size = 1 + prng_below(&prng, 1u << (4 + prng_below(&prng, 9)));
+        slots[n].payload = kmalloc(slots[n].size);
+        assert_int_equal(slots[n].payload, heap_model_alloc(&model, slots[n].size + GUARD_SIZE, 8));
+        memset(slots[n].payload, 0, slots[n].size);
+    }
+    assert_true(model.chunks_made > 10);
+    heap_model_destroy(&model);
+    check_sound();
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_that_was_asked_for_may_be_used),
+        cmocka_unit_test(test_one_byte_too_many),
+        cmocka_unit_test(test_each_bit_of_the_guard),
+        cmocka_unit_test(test_each_bit_of_a_head),
+        cmocka_unit_test(test_resized),
+        cmocka_unit_test(test_sizes_that_cannot_be_had),
+        cmocka_unit_test(test_aligned_and_cleared),
+        cmocka_unit_test(test_double_and_invalid_free),
+        cmocka_unit_test(test_placed_as_the_model_says),
+    };
+
+    return cmocka_run_group_tests(tests, open_arena, NULL);
+}
