@@ -332,14 +332,21 @@ static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
     heap_unlock(state);
 }
 
+/* Ends what may have brought the top down. */
+static inline void unlock_and_trim(uint32_t state)
+{
+    bool surplus = first_fit.top < heap_core.trim_below;
+
+    heap_unlock(state);
+    if (UNLIKELY(surplus))
+        trim();
+}
+
 /* Counts that the top has come down. Takes over the lock. */
 static inline void freed_last(uint32_t state)
 {
     heap_core.frees++;
-    bool surplus = first_fit.top < heap_core.trim_below;
-    heap_unlock(state);
-    if (UNLIKELY(surplus))
-        trim();
+    unlock_and_trim(state);
 }
 
 /* Gives back the block at `ptr` if it is one and the one in front free. Takes over the lock. */
@@ -393,9 +400,10 @@ NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t befo
 {
     if (before == 0)
         small_chunk_has_room(chunk);
-    if (chunk->idle == chunk->all)
-        small_chunk_is_empty(chunk);
-    heap_unlock(state);
+    if (chunk->idle != chunk->all)
+        return heap_unlock(state);
+    small_chunk_is_empty(chunk);
+    unlock_and_trim(state);
 }
 
 /* Gives back what lies so far behind a chunk's first object. Takes over the lock. */
