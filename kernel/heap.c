@@ -449,6 +449,19 @@ void heap_free(void *ptr)
     free_at(ptr, distance, entry_chunk(entry), state);
 }
 
+IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state)
+{
+    heap_core.frees++;
+    if (head_ends_below_top(block, head)) {
+        first_fit_release_below(block, head);
+        heap_unlock(state);
+        return;
+    }
+    bool released = first_fit_release_last(block, head);
+    ASSERT(released);
+    unlock_and_trim(state);
+}
+
 bool heap_find_live(const void *ptr, struct heap_live *live)
 {
     vaddr_t address = (vaddr_t)ptr;
