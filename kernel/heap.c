@@ -333,14 +333,21 @@ static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
     heap_unlock(state);
 }
 
+/* Ends what may have brought the top down. */
+static inline void unlock_and_trim(uint32_t state)
+{
+    bool surplus = first_fit.top < heap_core.trim_below;
+
+    heap_unlock(state);
+    if (UNLIKELY(surplus))
+        trim();
+}
+
 /* Counts that the top has come down. Takes over the lock. */
 static inline void freed_last(uint32_t state)
 {
     heap_core.frees++;
-    bool surplus = first_fit.top < heap_core.trim_below;
-    heap_unlock(state);
-    if (UNLIKELY(surplus))
-        trim();
+    unlock_and_trim(state);
 }
 
 /* Gives back the block at `ptr` if it is one and the one in front free. Takes over the lock. */
@@ -394,9 +401,10 @@ NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t befo
 {
     if (before == 0)
         small_chunk_has_room(chunk);
-    if (chunk->idle == chunk->all)
-        small_chunk_is_empty(chunk);
-    heap_unlock(state);
+    if (chunk->idle != chunk->all)
+        return heap_unlock(state);
+    small_chunk_is_empty(chunk);
+    unlock_and_trim(state);
 }
 
 /* Gives back what lies so far behind a chunk's first object. Takes over the lock. */
@@ -440,6 +448,19 @@ void heap_free(void *ptr)
     if (distance >= CHUNK_MAX)
         return free_before(ptr, entry, state);
     free_at(ptr, distance, entry_chunk(entry), state);
+}
+
+IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state)
+{
+    heap_core.frees++;
+    if (head_ends_below_top(block, head)) {
+        first_fit_release_below(block, head);
+        heap_unlock(state);
+        return;
+    }
+    bool released = first_fit_release_last(block, head);
+    ASSERT(released);
+    unlock_and_trim(state);
 }
 
 bool heap_find_live(const void *ptr, struct heap_live *live)

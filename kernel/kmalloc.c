@@ -26,11 +26,19 @@
 
 /* ---- Allocating ---- */
 
+/* Bytes that may be used at what is live for sure. */
+static size_t room_of(const void *ptr)
+{
+    const struct chunk *chunk = small_chunk_near((vaddr_t)ptr);
+
+    return chunk != NULL ? chunk->size : used_size(payload_block(ptr)) - HEAP_HEAD;
+}
+
 /* Guards what the heap has given, if it has. */
 static NOINLINE IN_REGISTERS void *guarded(void *ptr, size_t size, vaddr_t owner)
 {
     if (ptr != NULL)
-        guard_set((vaddr_t)ptr, heap_usable_size(ptr, "kmalloc"), size, owner);
+        guard_set((vaddr_t)ptr, room_of(ptr), size, owner);
     return ptr;
 }
 
@@ -129,7 +137,7 @@ static inline void leave_names(void *ptr, size_t room, vaddr_t caller)
     uint32_t *words = ptr;
 
     if (room >= 16)
-        words[2] = guard_of((vaddr_t)ptr, room)->owner;
+        words[2] = (uint32_t)guard_owner(guard_of((vaddr_t)ptr, room));
     words[1] = (uint32_t)caller;
 }
 
@@ -148,15 +156,20 @@ static NOINLINE IN_REGISTERS void free_block(void *ptr, vaddr_t caller, uint32_t
 {
     struct block *block = payload_block(ptr);
 
-    if (is_mapped((vaddr_t)ptr) && (vaddr_t)ptr % HEAP_ALIGN == 0 && block_is_sound(block)) {
-        size_t room = used_size(block) - HEAP_HEAD;
-        check_guard(ptr, room);
-        if (UNLIKELY(has_free_block_in_front(block)))
-            panic("kfree: the head of the block at %p is smashed: 0x%08x", ptr, block->head);
-        leave_names(ptr, room, caller);
+    if (UNLIKELY(!is_mapped((vaddr_t)ptr)) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0) ||
+        UNLIKELY(!block_is_sound(block))) {
+        heap_unlock(state);
+        heap_free(ptr);
+        return;
     }
-    heap_unlock(state);
-    heap_free(ptr);
+
+    uint32_t head = used_head(block);
+    size_t room = (head & ~BLOCK_FLAGS) - HEAP_HEAD;
+    check_guard(ptr, room);
+    if (UNLIKELY(has_free_block_in_front(block)))
+        panic("kfree: the head of the block at %p is smashed: 0x%08x", ptr, block->head);
+    leave_names(ptr, room, caller);
+    heap_free_block(block, head, state);
 }
 
 /* What lies so far behind a chunk's first object is none. */

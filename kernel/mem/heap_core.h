@@ -69,6 +69,9 @@ IN_REGISTERS void *heap_alloc_block(size_t size) MUST_CHECK;
 /* `ptr`, the answer, was a chunk's last idle object. Takes over the lock. */
 IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state) MUST_CHECK;
 
+/* Gives back a sound block; `head`: used_head() of it. Takes over the lock. */
+IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state);
+
 /* A chunk that was full or is empty now. `before`: what was idle. Takes over the lock. */
 IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t before, uint32_t state);
 

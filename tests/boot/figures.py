@@ -40,7 +40,7 @@ SESSIONS = {
     "frames": ["frame alloc", "map 0xa0000000 {1}", "poke 0xa0000000 0xc0ffee", "peek {1}",
                "translate 0xa0000000", "frame free {1}", "unmap 0xa0000000", "frame free {1}"],
     "blocks": ["kmalloc 100", "kmalloc 5000", "kmalloc 100", "kfree {2}", "kmalloc 60", "heap"],
-    "objects": ["kmalloc 100000", "kmalloc 24", "kmalloc 20", "heap", "kfree {2}", "kfree {2}"],
+    "objects": ["kmalloc 300000", "kmalloc 24", "kmalloc 20", "heap", "kfree {2}", "kfree {2}"],
     "leaks": ["leaks", "leaks mark", "frame alloc", "map 0xa0000000 {3}", "leaks diff",
               "unmap 0xa0000000", "frame free {3}", "leaks diff"],
     "starve": ["starve 3 kmalloc 100000", "starve 1 forever frame alloc",

@@ -217,6 +217,23 @@ static void test_aligned(void **state)
     check_sound();
 }
 
+/* When the last chunk brings the top down, pages go as they do behind a block. */
+static void test_pages_behind_chunks(void **state)
+{
+    (void)state;
+    uint8_t *objects[4096];
+
+    start(MIB, 2 * SHARE);
+    size_t before = heap_get_stats().mapped;
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        objects[i] = kmalloc(48);
+    assert_true(heap_get_stats().mapped > before + 128 * KIB);
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        kfree(objects[i]);
+    assert_true(heap_get_stats().mapped <= before + 64 * KIB);
+    check_sound();
+}
+
 /* Switched off, no object is given, and those that live can be given back. */
 static void test_switched_off(void **state)
 {
@@ -255,11 +272,17 @@ static void test_all_given_back(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_share),           cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_chunk_sizes),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_spare),           cmocka_unit_test(test_without_memory),
-        cmocka_unit_test(test_spare_below_top), cmocka_unit_test(test_resizing),
-        cmocka_unit_test(test_aligned),         cmocka_unit_test(test_switched_off),
+        cmocka_unit_test(test_share),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_chunk_sizes),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_spare),
+        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_spare_below_top),
+        cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_switched_off),
+        cmocka_unit_test(test_pages_behind_chunks),
         cmocka_unit_test(test_all_given_back),
     };
 
