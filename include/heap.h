@@ -97,6 +97,19 @@ struct heap_block {
  */
 bool heap_next_block(vaddr_t payload, struct heap_block *block);
 
+/* What kmalloc() and its family gave and is live. */
+struct heap_allocation {
+    vaddr_t payload;
+    size_t size;   /* that was asked for; without a guard, that may be used */
+    vaddr_t owner; /* the return address of the call that allocated it; 0 without a guard */
+};
+
+/*
+ * The first live allocation behind `payload`, in address order; 0 gives the first of all. False if
+ * there is none. Other threads may allocate and free between two calls.
+ */
+bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation);
+
 /* What heap_validate() found. */
 enum heap_fault {
     HEAP_SOUND,

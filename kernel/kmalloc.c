@@ -269,3 +269,22 @@ size_t kmalloc_usable_size(const void *ptr)
     size_t room = heap_usable_size(ptr, "kmalloc_usable_size");
     return guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
 }
+
+bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
+{
+    struct heap_live live;
+    size_t room = 0;
+    uint32_t state = heap_lock();
+    bool is_block = payload != 0 && heap_find_live((void *)payload, &live) && live.chunk == NULL;
+    vaddr_t from = is_block ? payload + used_size(live.block) : payload + 1;
+    bool found = heap_walk_next_live(payload == 0 ? 0 : from, &allocation->payload, &room);
+
+    if (found) {
+        const struct guard *guard = guard_of(allocation->payload, room);
+        bool guarded = guard_end_is_sound(guard, guard_end(guard));
+        allocation->size = guarded ? guard_end(guard) - allocation->payload : room;
+        allocation->owner = guarded ? guard_owner(guard) : 0;
+    }
+    heap_unlock(state);
+    return found;
+}

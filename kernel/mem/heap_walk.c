@@ -136,6 +136,40 @@ bool heap_walk_next(vaddr_t payload, struct heap_block *out)
     return payload <= top + HEAP_HEAD;
 }
 
+/* A chunk's first live object at or behind an address; false if it has none. */
+static bool live_in_chunk(const struct chunk *chunk, vaddr_t from, vaddr_t *live)
+{
+    for (uint32_t i = 0; chunk_is_sound(chunk) && i < chunk->count; i++) {
+        *live = (vaddr_t)chunk_object(chunk, i);
+        if (*live >= from && !small_is_idle(chunk, i))
+            return true;
+    }
+    return false;
+}
+
+bool heap_walk_next_live(vaddr_t payload, vaddr_t *live, size_t *room)
+{
+    struct heap_block block = { payload, 0, HEAP_FREE };
+    const struct chunk *chunk = small_chunk_near(payload);
+
+    if (chunk != NULL) {
+        *room = chunk->size;
+        if (live_in_chunk(chunk, payload, live))
+            return true;
+        block.payload = (vaddr_t)chunk + used_size(payload_block(chunk));
+    }
+    while (heap_walk_next(block.payload + block.size, &block) && block.kind != HEAP_TOP) {
+        if (block.kind != HEAP_USED)
+            continue;
+        chunk = chunk_in(block_at(block.payload - HEAP_HEAD));
+        *live = block.payload;
+        *room = chunk != NULL ? chunk->size : block.size - HEAP_HEAD;
+        if (chunk == NULL || live_in_chunk(chunk, block.payload, live))
+            return true;
+    }
+    return false;
+}
+
 /* ---- The validator ---- */
 
 /* What the walk has seen, to be compared with what the heap keeps. */

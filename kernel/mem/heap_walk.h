@@ -24,6 +24,12 @@ enum heap_walk_place heap_walk_find(vaddr_t address);
  */
 bool heap_walk_next(vaddr_t payload, struct heap_block *block);
 
+/*
+ * The first live object or block at or behind `payload`; false if there is none. One step if a
+ * block or an object begins at `payload`.
+ */
+bool heap_walk_next_live(vaddr_t payload, vaddr_t *live, size_t *room);
+
 /* Checks everything. *live: blocks and objects in use, if the answer is HEAP_SOUND. */
 enum heap_fault heap_walk_validate(size_t *live);
 

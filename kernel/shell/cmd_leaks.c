@@ -6,9 +6,12 @@
  */
 #include <shell/shell.h>
 #include "mem/layout.h"
+#include <heap.h>
+#include <lib/printf.h>
 #include <lib/string.h>
 #include <log.h>
 #include <mem/pmm.h>
+#include <symbols.h>
 
 /* ---- Frames by owner ---- */
 
@@ -53,6 +56,117 @@ static bool compare_frames(void)
     return differs;
 }
 
+/* ---- The heap by place of allocation ---- */
+
+#define PLACES_MAX 160u
+
+struct place {
+    vaddr_t owner; /* return address; 0 for blocks without a guard: the laboratory's */
+    uint32_t count, bytes;
+};
+
+/* What does not find a place any more counts for the last one, whose owner is then of no use. */
+struct places {
+    struct place list[PLACES_MAX];
+    uint32_t count;
+    bool full;
+};
+
+static struct places seen, marked_places;
+
+static struct place *place_of(struct places *places, vaddr_t owner)
+{
+    for (uint32_t i = 0; i < places->count; i++) {
+        if (places->list[i].owner == owner)
+            return &places->list[i];
+    }
+    if (places->count == PLACES_MAX) {
+        places->full = true;
+        return &places->list[PLACES_MAX - 1];
+    }
+    places->list[places->count] = (struct place){ owner, 0, 0 };
+    return &places->list[places->count++];
+}
+
+static void look_at_heap(struct places *places)
+{
+    struct heap_allocation block = { 0, 0, 0 };
+
+    places->count = 0;
+    places->full = false;
+    while (heap_next_allocation(block.payload, &block)) {
+        struct place *place = place_of(places, block.owner);
+        place->count++;
+        place->bytes += block.size;
+    }
+}
+
+/* The largest first. */
+static void sort_places(struct places *places)
+{
+    for (uint32_t i = 1; i < places->count; i++) {
+        struct place place = places->list[i];
+        uint32_t at = i;
+        for (; at > 0 && places->list[at - 1].bytes < place.bytes; at--)
+            places->list[at] = places->list[at - 1];
+        places->list[at] = place;
+    }
+}
+
+static void format_place(vaddr_t owner, char *text, size_t size)
+{
+    const char *name;
+    uint32_t offset;
+
+    if (owner == 0)
+        ksnprintf(text, size, "(the laboratory)");
+    else if (symbol_find((uint32_t)owner - 1, &name, &offset))
+        ksnprintf(text, size, "%s+0x%x", name, offset + 1);
+    else
+        ksnprintf(text, size, "0x%08x", (uint32_t)owner);
+}
+
+static void list_heap(void)
+{
+    char text[48];
+
+    look_at_heap(&seen);
+    sort_places(&seen);
+    kprintf("\nheap, allocated by                        count      bytes\n");
+    for (uint32_t i = 0; i < seen.count; i++) {
+        format_place(seen.list[i].owner, text, sizeof(text));
+        kprintf("%-38s %8u %10u\n", text, seen.list[i].count, seen.list[i].bytes);
+    }
+    if (seen.full)
+        kprintf("there are more places than can be told apart; some are counted as others\n");
+}
+
+static void mark_heap(void)
+{
+    look_at_heap(&marked_places);
+}
+
+static bool compare_heap(void)
+{
+    bool differs = false;
+    char text[48];
+
+    look_at_heap(&seen);
+    for (uint32_t i = 0; i < marked_places.count; i++)
+        (void)place_of(&seen, marked_places.list[i].owner); /* also what is all gone */
+    for (uint32_t i = 0; i < seen.count; i++) {
+        struct place *before = place_of(&marked_places, seen.list[i].owner);
+        int32_t more = (int32_t)(seen.list[i].count - before->count);
+        int32_t bytes = (int32_t)(seen.list[i].bytes - before->bytes);
+        if (more == 0 && bytes == 0)
+            continue;
+        format_place(seen.list[i].owner, text, sizeof(text));
+        kprintf("heap by %s: %+d, %+d bytes\n", text, more, bytes);
+        differs = true;
+    }
+    return differs;
+}
+
 /* ---- The command ---- */
 
 static const struct {
@@ -61,6 +175,7 @@ static const struct {
     bool (*compare)(void); /* since the mark; false, and nothing printed, if nothing has changed */
 } parts[] = {
     { list_frames, mark_frames, compare_frames },
+    { list_heap, mark_heap, compare_heap },
 };
 
 static bool has_mark;

@@ -221,7 +221,8 @@ def test_a_mapped_frame_stays(machine):
 
 def owned(machine):
     """Frames by owner, as `leaks` lists them."""
-    title, *lines = machine.command("leaks")
+    lines = machine.command("leaks")
+    title, *lines = lines[:lines.index("")]
     assert title.split() == ["frames", "of", "count", "KiB"]
     frames = {}
     for line in lines:
@@ -258,6 +259,34 @@ def test_frames_have_owners(boot):
     machine.command("unmap a0000000")
     assert machine.command("leaks diff") == ["frames of page tables: -1, -4 KiB",
                                              "frames of laboratory: -3, -12 KiB"]
+
+
+# ---- The heap by place of allocation -------------------------------------------------------------
+
+@pytest.mark.quick
+def test_blocks_have_places(boot):
+    """Each line a place in the code; together they are all that lives. A mark shows what is new."""
+    machine = boot()
+    lines = machine.command("leaks")
+    title, *lines = lines[lines.index("") + 1:]
+    assert title.split() == ["heap,", "allocated", "by", "count", "bytes"]
+    places = [re.fullmatch(r"(\w+[\w.]*)\+0x[0-9a-f]+ +(\d+) +(\d+)", line) for line in lines]
+    assert all(places), lines
+    sizes = [int(place[3]) for place in places]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(int(place[2]) for place in places) == meminfo(machine)["HeapBlocks"]
+    assert any(place[1] == "thread_create" for place in places)
+
+    machine.command("leaks mark")
+    before = [machine.one_line("kmalloc 100") for _ in range(2)]
+    machine.command("sleep 100 &")
+    changes = machine.command("leaks diff")
+    assert "heap by (the laboratory): +2, +200 bytes" in changes
+    assert any(re.fullmatch(r"heap by thread_create\+0x\w+: \+1, \+\d+ bytes", line)
+               for line in changes)
+    machine.command("kill sleep")
+    for address in before:
+        machine.command(f"kfree {address}")
 
 
 # ---- Devices that come -------------------------------------------------------------------------

@@ -241,6 +241,43 @@ static void test_placed_as_the_model_says(void **state)
     check_sound();
 }
 
+/* Every live allocation is met once, in address order, with its size and its caller. */
+static void test_listing(void **state)
+{
+    static void *kept[3000];
+    struct prng prng = { .state = 9 };
+    size_t live = 0, bytes = 0, listed = 0, listed_bytes = 0;
+
+    (void)state;
+    reset_small(MIB);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        kept[i] = kmalloc(1 + prng_below(&prng, 300));
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        if (prng_below(&prng, 3) == 0) {
+            kfree(kept[i]);
+            kept[i] = NULL;
+        } else {
+            live++;
+            bytes += kmalloc_usable_size(kept[i]);
+        }
+    }
+    struct heap_allocation allocation = { 0, 0, 0 };
+    vaddr_t owner = 0, before = 0;
+    while (heap_next_allocation(allocation.payload, &allocation)) {
+        assert_true(allocation.payload > before);
+        assert_true(heap_is_live((void *)allocation.payload));
+        assert_true(owner == 0 || owner == allocation.owner);
+        before = allocation.payload;
+        owner = allocation.owner;
+        listed++;
+        listed_bytes += allocation.size;
+    }
+    assert_int_equal(listed, live);
+    assert_int_equal(listed_bytes, bytes);
+    assert_in_range(owner, 1, (1u << 24) - 1);
+    check_sound();
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_aligned_and_cleared),
         cmocka_unit_test(test_double_and_invalid_free),
         cmocka_unit_test(test_placed_as_the_model_says),
+        cmocka_unit_test(test_listing),
     };
 
     return cmocka_run_group_tests(tests, open_arena, NULL);
