@@ -10,6 +10,8 @@
 
 struct address_text {
     char what[ADDRESS_TEXT_MAX];      /* what it belongs to */
+    char allocated[ADDRESS_TEXT_MAX]; /* of the heap: who allocated it; empty if that is unknown */
+    char freed[ADDRESS_TEXT_MAX];     /* and who gave it back */
     char directory[ADDRESS_TEXT_MAX]; /* the entry of the page directory, in words */
     char table[ADDRESS_TEXT_MAX];     /* the entry of the page table; empty without a table */
 };

@@ -7,6 +7,7 @@
  */
 #include <address.h>
 #include "mem/first_fit.h"
+#include "mem/guard.h"
 #include "mem/heap_walk.h"
 #include "mem/layout.h"
 #include "mem/page_table.h"
@@ -125,25 +126,76 @@ static bool find_block(vaddr_t address, struct heap_block *block)
     return false;
 }
 
-static void describe_block(vaddr_t address, const struct heap_block *block, char *text)
+/* "allocated by F", if the word may be a return address in the kernel's text. */
+static void describe_caller(const char *verb, uint32_t caller, char *text)
 {
-    const char *state = block->kind == HEAP_USED ? "used" : "free";
-    uint32_t payload = (uint32_t)block->payload;
+    char place[SIZE - 16];
 
-    /* The one word that cannot come from the list of blocks: objects that share a used one. */
-    if (block->kind == HEAP_USED && heap_walk_find(address) == HEAP_WALK_FREE)
-        state = "used, and the object in it is free";
-    if (address < block->payload)
-        ksnprintf(text, SIZE, "heap: the head of the block at 0x%08x, %zu bytes, %s", payload,
-                  block->size, state);
-    else
-        ksnprintf(text, SIZE, "heap: byte %u of the block at 0x%08x, %zu bytes, %s",
-                  (uint32_t)(address - block->payload), payload, block->size, state);
+    if (!within(caller, _text_start, _text_end))
+        return;
+    address_format_code(place, sizeof(place), caller, true);
+    ksnprintf(text, SIZE, "%s by %s", verb, place);
 }
 
-static void describe_heap(vaddr_t address, char *text)
+/* What the guard of something in `room` bytes tells; it is still there after an object is freed. */
+static void describe_guard(vaddr_t payload, size_t room, struct address_text *text)
+{
+    const struct guard *guard = guard_of(payload, room);
+
+    if (guard_end_is_sound(guard, guard_end(guard)))
+        describe_caller("allocated", (uint32_t)guard_owner(guard), text->allocated);
+}
+
+static void describe_object(vaddr_t address, const struct heap_object *object,
+                            struct address_text *text)
+{
+    ksnprintf(text->what, SIZE, "heap: byte %u of the object at 0x%08x, %zu bytes, %s",
+              (uint32_t)(address - object->payload), (uint32_t)object->payload, object->room,
+              object->idle ? "free" : "used");
+    describe_guard(object->payload, object->room, text);
+    if (object->idle)
+        describe_caller("freed", ((const uint32_t *)object->payload)[1], text->freed);
+}
+
+/* What kfree() has left where a free block begins, or where one began that has been merged. */
+static void describe_freed(vaddr_t address, const struct heap_block *block,
+                           struct address_text *text)
+{
+    bool began = address % HEAP_ALIGN == 0 && address - block->payload < block->size - MIN_BLOCK;
+    const uint32_t *words = (const uint32_t *)(began ? address : block->payload);
+
+    describe_caller("freed", words[1], text->freed);
+    if (text->freed[0] != '\0' && block->size > MIN_BLOCK)
+        describe_caller("allocated", words[2], text->allocated);
+}
+
+static void describe_block(vaddr_t address, const struct heap_block *block,
+                           struct address_text *text)
+{
+    uint32_t payload = (uint32_t)block->payload;
+    struct heap_object object;
+
+    if (block->kind == HEAP_USED && heap_walk_object(block, address, &object)) {
+        describe_object(address, &object, text);
+        return;
+    }
+    if (address < block->payload)
+        ksnprintf(text->what, SIZE, "heap: the head of the block at 0x%08x, %zu bytes, %s", payload,
+                  block->size, block->kind == HEAP_USED ? "used" : "free");
+    else
+        ksnprintf(text->what, SIZE, "heap: byte %u of the block at 0x%08x, %zu bytes, %s",
+                  (uint32_t)(address - block->payload), payload, block->size,
+                  block->kind == HEAP_USED ? "used" : "free");
+    if (block->kind == HEAP_USED)
+        describe_guard(block->payload, block->size - HEAP_HEAD, text);
+    else
+        describe_freed(address, block, text);
+}
+
+static void describe_heap(vaddr_t address, struct address_text *out)
 {
     struct heap_block block;
+    char *text = out->what;
 
     if (!heap_can_be_walked())
         ksnprintf(text, SIZE, "heap, whose own figures are broken: no block can be named");
@@ -159,7 +211,7 @@ static void describe_heap(vaddr_t address, char *text)
         ksnprintf(text, SIZE, "heap: free, the rest from 0x%08x on, behind the last block",
                   (uint32_t)block.payload);
     else
-        describe_block(address, &block, text);
+        describe_block(address, &block, out);
 }
 
 /* ---- Stacks ---- */
@@ -263,8 +315,10 @@ static const char *nobodys(vaddr_t address)
     return "nothing";
 }
 
-static void describe_what(vaddr_t address, char *text)
+static void describe_what(vaddr_t address, struct address_text *out)
 {
+    char *text = out->what;
+
     if (address < PAGE_SIZE)
         ksnprintf(text, SIZE, "page 0, which is never mapped: NULL and what lies near it");
     else if (describe_stack(address, text) || describe_table(address, text))
@@ -276,7 +330,7 @@ static void describe_what(vaddr_t address, char *text)
     else if (address < paging_identity_end())
         describe_memory(address, text);
     else if (address >= HEAP_BASE && address < HEAP_BASE + HEAP_MAX)
-        describe_heap(address, text);
+        describe_heap(address, out);
     else if (address >= HEAP_INDEX_BASE && address < HEAP_INDEX_END)
         ksnprintf(text, SIZE, "the heap's index%s", is_present(address) ? "" : ", not mapped yet");
     else if (!describe_window(address, text))
@@ -285,13 +339,19 @@ static void describe_what(vaddr_t address, char *text)
 
 void address_describe(vaddr_t address, struct address_text *text)
 {
-    describe_what(address, text->what);
+    text->allocated[0] = text->freed[0] = '\0';
+    describe_what(address, text);
     describe_entries(address, text);
 }
 
 void address_print(vaddr_t address, const struct address_text *text)
 {
-    kprintf("0x%08x: %s\n%s\n", (uint32_t)address, text->what, text->directory);
+    kprintf("0x%08x: %s\n", (uint32_t)address, text->what);
+    if (text->allocated[0] != '\0')
+        kprintf("%s\n", text->allocated);
+    if (text->freed[0] != '\0')
+        kprintf("%s\n", text->freed);
+    kprintf("%s\n", text->directory);
     if (text->table[0] != '\0')
         kprintf("%s\n", text->table);
 }

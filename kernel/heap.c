@@ -317,8 +317,9 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
     case HEAP_WALK_FREE:
         panic_about((vaddr_t)ptr, "%s: double free of %p, which lies in free memory", caller, ptr);
     case HEAP_WALK_SMASHED:
-        panic_about((vaddr_t)ptr, "%s: the head of the block at %p is smashed: 0x%08x", caller, ptr,
-                    payload_block(ptr)->head);
+        panic_about((vaddr_t)ptr,
+                    "%s: heap underflow: the head of the block at %p is smashed: 0x%08x", caller,
+                    ptr, payload_block(ptr)->head);
     case HEAP_WALK_INSIDE:
     default:
         panic_about((vaddr_t)ptr, "%s: invalid free of %p, which lies inside a block", caller, ptr);

@@ -113,6 +113,10 @@ static void print_address(const struct origin *origin)
         return;
     address_describe(origin->address, &text);
     print("0x%08x: %s\n", origin->address, text.what);
+    if (text.allocated[0] != '\0')
+        print("%s\n", text.allocated);
+    if (text.freed[0] != '\0')
+        print("%s\n", text.freed);
     print("%s\n", text.directory);
     if (text.table[0] != '\0')
         print("%s\n", text.table);

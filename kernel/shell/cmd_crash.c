@@ -92,6 +92,26 @@ static void crash_double_free(void)
     kfree(block);
 }
 
+/* One byte too many, as a string without room for its end. The canary shows it. */
+static void crash_heap_overflow(void)
+{
+    char *text = kmalloc(20);
+
+    __asm__ volatile("" : "+r"(text));
+    text[20] = '\0';
+    kfree(text);
+}
+
+/* The word before a block is its head. */
+static void crash_heap_underflow(void)
+{
+    uint32_t *block = kmalloc(400), *behind = kmalloc(400);
+
+    __asm__ volatile("" : "+r"(block) : "r"(behind));
+    block[-1] = 0;
+    kfree(block);
+}
+
 static void crash_invalid_free(void)
 {
     uint8_t *block = kmalloc(100);
@@ -176,6 +196,8 @@ static const struct crash {
     { "interrupt-overflow", crash_interrupt_overflow, "fills the stack in an interrupt handler" },
     { "double-free", crash_double_free, "frees a block twice" },
     { "invalid-free", crash_invalid_free, "frees an address inside a block" },
+    { "heap-overflow", crash_heap_overflow, "writes a byte behind a block, then frees it" },
+    { "heap-underflow", crash_heap_underflow, "writes a word before a block, then frees it" },
     { "frame-double-free", crash_frame_double_free, "frees a frame twice" },
     { "frame-invalid-free", crash_frame_invalid_free, "frees a frame of the kernel's image" },
     { "frame-wrong-owner", crash_frame_wrong_owner, "frees a frame as another owner's" },
