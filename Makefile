@@ -323,6 +323,14 @@ $H/fuzz-%: tests/fuzz/%.c FORCE
 	@echo "  FUZZCC  $@"
 	@clang $(FUZZ_FLAGS) $(FUZZ_LIBS) $< $(FUZZ_WITH) -lcmocka -o $@
 
+# Does a host test notice every small change of these sources? tests/mutants.txt explains the others.
+# FILES=..., MUTATE='--line 20-40 --list' and so on; two jobs want two free cores.
+FILES ?= $(addprefix kernel/,cmdline.c multiboot2.c mem/frames.c)
+.PHONY: mutants
+mutants: host-tests
+	@$(PYTHON) tests/mutate.py --compiler "$(HOSTCC) $(HOST_FLAGS)" --host $H --tests "$(HOST_TESTS)" \
+		$(MUTATE) $(FILES)
+
 .SECONDARY: # keep the objects: removing them would be the last thing that `make test` prints
 
 .PHONY: host-tests test test-all

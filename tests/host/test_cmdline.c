@@ -196,7 +196,7 @@ static void test_control_bytes_are_replaced(void **state)
     expect("\x1b[2Jevil", false, false, "us", "?[2Jevil|");
     expect("a\x01\x7f\x80\xffz", false, false, "us", "a????z|");
     expect("selftest\x07", false, false, "us", "selftest?|");
-    expect("}~", false, false, "us", "}~|");
+    expect("}~ !", false, false, "us", "}~|!|");
     expect("a\vb\fc", false, false, "us", "a?b?c|");
 }
 

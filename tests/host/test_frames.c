@@ -11,6 +11,7 @@
 
 #include <mem/frames.h>
 #include "frames_model.h"
+#include "brief.h"
 #include "support.h"
 
 #define SPLIT FRAMES_HIGH_FIRST
@@ -427,11 +428,11 @@ static void test_random_operations(void **state)
     struct prng prng = { 20 };
 
     (void)state;
-    for (uint32_t round = 0; round < 60; round++)
+    for (uint32_t round = 0; round < rounds(60); round++)
         compare(&prng, SPLIT - 512, 1024, 3000);
-    for (uint32_t round = 0; round < 10; round++)
+    for (uint32_t round = 0; round < rounds(10); round++)
         compare(&prng, 0, 3 * FRAMES_GROUP, 12000);
-    for (uint32_t round = 0; round < 4; round++)
+    for (uint32_t round = 0; round < rounds(4); round++)
         compare(&prng, SPLIT - FRAMES_BLOCK, 2 * FRAMES_BLOCK, 30000);
     compare(&prng, 0, FRAMES_MAX, 60000);
 }

@@ -13,6 +13,7 @@
 
 #include <mem/memmap.h>
 #include "mem/layout.h"
+#include "brief.h"
 #include "support.h"
 
 #define FRAME (uint64_t) PAGE_SIZE
@@ -361,7 +362,7 @@ static void test_random_maps(void **state)
     struct prng prng = { 64 };
 
     (void)state;
-    for (uint32_t round = 0; round < 300; round++) {
+    for (uint32_t round = 0; round < rounds(300); round++) {
         uint32_t count = 1 + prng_below(&prng, 12), total = 0;
 
         for (uint32_t i = 0; i < count; i++) {

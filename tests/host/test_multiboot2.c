@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <multiboot2.h>
+#include "brief.h"
 #include "support.h"
 
 /* ---- Writing a block ---- */
@@ -367,12 +368,17 @@ static void test_no_end_tag(void **state)
     }
 }
 
-/* A status has words, whatever its number. */
+/* A status has words of its own, whatever its number. */
 static void test_status_texts(void **state)
 {
     (void)state;
-    for (int status = MULTIBOOT2_ITEM; status <= MULTIBOOT2_BAD_ENTRY_SIZE + 1; status++)
-        assert_true(strlen(multiboot2_status_text((enum multiboot2_status)status)) > 5);
+    for (int status = MULTIBOOT2_ITEM; status <= MULTIBOOT2_BAD_ENTRY_SIZE + 1; status++) {
+        const char *text = multiboot2_status_text((enum multiboot2_status)status);
+
+        assert_true(strlen(text) > 5);
+        for (int other = MULTIBOOT2_ITEM; other < status; other++)
+            assert_string_not_equal(text, multiboot2_status_text((enum multiboot2_status)other));
+    }
 }
 
 /* ---- Impossible sizes ---- */
@@ -387,13 +393,14 @@ static void test_block_size(void **state)
 
     (void)state;
     begin_block();
-    put_end();
-    put_end();
+    put_module(1, 2, "");
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         struct contents all;
 
+        mb.size = 24; /* of an earlier block */
         set32(0, wrong[i]);
         assert_int_equal(open_copy(24, 0), MULTIBOOT2_BAD_SIZE);
+        assert_int_equal(mb.size, 0);
         read_all(&all); /* whoever reads on finds it empty */
         assert_int_equal(all.regions_end, MULTIBOOT2_END);
     }
@@ -453,6 +460,28 @@ static void test_ask_again(void **state)
     open_block();
     for (int i = 0; i < 3; i++)
         assert_int_equal(multiboot2_next_region(&mb, &walk, &region), MULTIBOOT2_BAD_TAG);
+}
+
+/* A walk that stands where this block has nothing finds nothing there, and reads nothing outside. */
+static void test_walk_of_another_block(void **state)
+{
+    static const uint32_t entries[] = { 0x1000, 0x7fffffff, 0xfffffff0 - 8 };
+
+    (void)state;
+    begin_block();
+    begin_memory_map(24);
+    put_region(1, 2, 3);
+    open_block();
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        struct multiboot2_walk walk = { 8, entries[i] };
+        struct multiboot2_region region = { 7, 7, 7 };
+
+        assert_int_equal(multiboot2_next_region(&mb, &walk, &region), MULTIBOOT2_BAD_TAG);
+        expect_region(&region, 0, 0, 0);
+    }
+    struct multiboot2_walk behind = { block.size + 8, 0 };
+    struct multiboot2_module module;
+    assert_int_equal(multiboot2_next_module(&mb, &behind, &module), MULTIBOOT2_END);
 }
 
 /* A tag may be too short for what it should hold, be there more bytes behind it or not. */
@@ -814,7 +843,7 @@ static void test_random_damage(void **state)
     (void)state;
     put_good_block();
     memcpy(good, block.bytes, sizeof(good));
-    for (uint32_t round = 0; round < 500000; round++) {
+    for (uint32_t round = 0; round < rounds(500000); round++) {
         memcpy(block.bytes, good, block.size);
         for (uint32_t i = prng_below(&prng, 4); i < 4; i++)
             damage(&prng);
@@ -824,9 +853,9 @@ static void test_random_damage(void **state)
         read_all(&all);
         seen[all.regions_end]++;
     }
-    assert_true(seen[MULTIBOOT2_END] > 1000);
-    assert_true(seen[MULTIBOOT2_BAD_TAG] > 1000);
-    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > 1000);
+    assert_true(seen[MULTIBOOT2_END] > rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_TAG] > rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > rounds(1000));
 }
 
 int main(void)
@@ -840,6 +869,7 @@ int main(void)
         cmocka_unit_test(test_block_size),
         cmocka_unit_test(test_tag_size),
         cmocka_unit_test(test_ask_again),
+        cmocka_unit_test(test_walk_of_another_block),
         cmocka_unit_test(test_short_tags),
         cmocka_unit_test(test_entry_size),
         cmocka_unit_test(test_cut_entry),
