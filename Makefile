@@ -452,6 +452,7 @@ help:
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
+	@echo "make mutants      breaks sources in small ways: do host tests notice? FILES=..., MUTATE=..."
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables; TRACES=FOLDER takes other traces, WRITE=1 renews"
 	@echo "                  the figures that it compares with; make bench-figures: pictures in docs/"

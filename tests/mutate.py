@@ -27,7 +27,7 @@ import mutations
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXPLAINED = os.path.join(HERE, "mutants.txt")
-LEAST_SECONDS = 3       # of CPU time for a test; else ten times what it takes without a mutation
+LEAST_SECONDS = 2       # of CPU time for a test; else five times what it takes without a mutation
 
 # A failed test ends the program; nobody reads the sanitizers' reports; long tests make it short.
 FULL, BRIEF = "full", "brief"
@@ -191,7 +191,7 @@ class Run:
                 if not run_test(linked, 600, length):
                     sys.exit(f"{program.name} fails without a mutation")
                 program.time = seconds_of_children() - before
-                program.limits[length] = max(LEAST_SECONDS, int(10 * program.time))
+                program.limits[length] = max(LEAST_SECONDS, int(5 * program.time))
         self.builder.programs.sort(key=lambda program: program.time)
         self.folders.append(scratch)
 
@@ -244,7 +244,7 @@ def read_explained(path):
     if not os.path.exists(path):
         return records
     with open(path, encoding="utf-8") as file:
-        text = re.sub(r"^#.*\n", "", file.read(), flags=re.MULTILINE)
+        text = re.sub(r"^#( .*)?\n", "", file.read(), flags=re.MULTILINE)
     for record in re.split(r"\n\s*\n", text.strip()):
         lines = [line.strip() for line in record.splitlines()]
         if len(lines) < 4:

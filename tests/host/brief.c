@@ -5,7 +5,7 @@
 
 #include "brief.h"
 
-uint32_t rounds(uint32_t full)
+uint32_t test_rounds(uint32_t full)
 {
     uint32_t brief = full / 20;
 

@@ -8,6 +8,6 @@
 #include <types.h>
 
 /* `full`, or a twentieth of it when tests are to be brief; at least 1. */
-uint32_t rounds(uint32_t full);
+uint32_t test_rounds(uint32_t full);
 
 #endif

@@ -362,7 +362,7 @@ static void test_random_maps(void **state)
     struct prng prng = { 64 };
 
     (void)state;
-    for (uint32_t round = 0; round < rounds(300); round++) {
+    for (uint32_t round = 0; round < test_rounds(300); round++) {
         uint32_t count = 1 + prng_below(&prng, 12), total = 0;
 
         for (uint32_t i = 0; i < count; i++) {

@@ -462,7 +462,8 @@ static void test_ask_again(void **state)
         assert_int_equal(multiboot2_next_region(&mb, &walk, &region), MULTIBOOT2_BAD_TAG);
 }
 
-/* A walk that stands where this block has nothing finds nothing there, and reads nothing outside. */
+/* A walk that stands where this block has nothing finds nothing there, and reads nothing outside.
+ */
 static void test_walk_of_another_block(void **state)
 {
     static const uint32_t entries[] = { 0x1000, 0x7fffffff, 0xfffffff0 - 8 };
@@ -506,16 +507,53 @@ static void test_short_tags(void **state)
         assert_int_equal(all.module_count, size < 16 ? 0 : 1);
         set32(0, 8 + size);
         expect_modules(size < 16 ? 0 : 1, size < 16 ? MULTIBOOT2_BAD_TAG : MULTIBOOT2_END);
+    }
+}
 
-        struct multiboot2_framebuffer fb;
+/* A framebuffer's colours count only if they are there to the last byte. */
+static void test_short_framebuffers(void **state)
+{
+    (void)state;
+    for (uint32_t size = 8; size <= 38; size++) {
+        struct multiboot2_framebuffer fb, nothing = { 0 };
+        uint8_t all = size == 38;
+
         begin_block();
         put_framebuffer();
         set32(block.tag + 4, size);
         open_block();
         assert_int_equal(multiboot2_framebuffer(&mb, &fb), size >= 30);
-        assert_int_equal(fb.red.position, size >= 38 ? 16 : 0);
-        assert_int_equal(fb.blue.size, size >= 38 ? 21 : 0);
+        if (size < 30)
+            assert_memory_equal(&fb, &nothing, sizeof(fb));
+        assert_int_equal(fb.red.position, all * 16);
+        assert_int_equal(fb.red.size, all * 17);
+        assert_int_equal(fb.green.position, all * 18);
+        assert_int_equal(fb.green.size, all * 19);
+        assert_int_equal(fb.blue.position, all * 20);
+        assert_int_equal(fb.blue.size, all * 21);
         assert_int_equal(fb.colours, 0);
+    }
+}
+
+/* What stands in a broken tag, or is not there, is not given. */
+static void test_broken_single_tags(void **state)
+{
+    static const enum tag_type types[] = { COMMAND_LINE, RSDP_NEW, UNKNOWN };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        struct multiboot2_rsdp rsdp;
+        char text[8] = "#######";
+
+        begin_block();
+        put_string(types[i], "abc");
+        if (types[i] != UNKNOWN)
+            set32(block.tag + 4, 1000);
+        open_block();
+        multiboot2_command_line(&mb, text, sizeof(text));
+        assert_string_equal(text, "");
+        assert_false(multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_NEW, &rsdp));
+        expect_rsdp(&rsdp, 0, 0);
     }
 }
 
@@ -534,6 +572,11 @@ static void test_framebuffer_ranges(void **state)
         { 0x80000000, 5463, 1366, 768, 32, false },
         { 0x80000000, 2732, 1366, 768, 15, true }, /* 15 bits take two bytes */
         { 0x80000000, 2731, 1366, 768, 15, false },
+        { 0x80000000, 2732, 1366, 768, 9, true }, /* as many as 9 do */
+        { 0x80000000, 2731, 1366, 768, 9, false },
+        { 0x80000000, 10928, 1366, 768, 64, true },
+        { 0x80000000, 10927, 1366, 768, 64, false },
+        { 0x80000000, 1, 1, 1, 8, true },
         { 0x80000000, 5464, 0, 768, 32, false },
         { 0x80000000, 5464, 1366, 0, 32, false },
         { 0, 5464, 1366, 768, 32, false },
@@ -568,15 +611,15 @@ static void test_palettes(void **state)
     static const struct {
         uint32_t said, there, more, colours;
     } cases[] = {
-        { 0, 0, 0, 0 },       { 2, 2, 0, 2 },          { 2, 200, 0, 2 },
-        { 3, 2, 0, 2 },       { 3, 2, 2, 2 },          { 3, 2, 3, 3 },
-        { 256, 256, 0, 256 }, { 0xffff, 256, 1, 256 }, { 300, 300, 0, 300 },
+        { 0, 0, 0, 0 },       { 2, 2, 0, 2 },       { 2, 200, 0, 2 },     { 3, 2, 0, 2 },
+        { 3, 2, 2, 2 },       { 3, 2, 3, 3 },       { 256, 256, 0, 256 }, { 0xffff, 256, 1, 256 },
+        { 300, 300, 0, 300 }, { 300, 600, 0, 300 },
     };
 
     (void)state;
     for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct multiboot2_framebuffer fb;
-        struct multiboot2_colour colour;
+        struct multiboot2_colour colour = { 9, 9, 9 };
 
         begin_block();
         put_indexed(cases[i].said, cases[i].there, cases[i].more);
@@ -585,6 +628,7 @@ static void test_palettes(void **state)
         assert_int_equal(fb.colours, cases[i].colours);
         assert_int_equal(fb.red.size, 0);
         assert_false(multiboot2_palette(&mb, fb.colours, &colour));
+        assert_int_equal(colour.red | colour.green | colour.blue, 0);
         assert_false(multiboot2_palette(&mb, 0xffffffff, &colour));
         for (uint32_t j = 0; j < fb.colours; j++)
             assert_true(multiboot2_palette(&mb, j, &colour));
@@ -843,7 +887,7 @@ static void test_random_damage(void **state)
     (void)state;
     put_good_block();
     memcpy(good, block.bytes, sizeof(good));
-    for (uint32_t round = 0; round < rounds(500000); round++) {
+    for (uint32_t round = 0; round < test_rounds(500000); round++) {
         memcpy(block.bytes, good, block.size);
         for (uint32_t i = prng_below(&prng, 4); i < 4; i++)
             damage(&prng);
@@ -853,9 +897,9 @@ static void test_random_damage(void **state)
         read_all(&all);
         seen[all.regions_end]++;
     }
-    assert_true(seen[MULTIBOOT2_END] > rounds(1000));
-    assert_true(seen[MULTIBOOT2_BAD_TAG] > rounds(1000));
-    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > rounds(1000));
+    assert_true(seen[MULTIBOOT2_END] > test_rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_TAG] > test_rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > test_rounds(1000));
 }
 
 int main(void)
@@ -871,6 +915,8 @@ int main(void)
         cmocka_unit_test(test_ask_again),
         cmocka_unit_test(test_walk_of_another_block),
         cmocka_unit_test(test_short_tags),
+        cmocka_unit_test(test_short_framebuffers),
+        cmocka_unit_test(test_broken_single_tags),
         cmocka_unit_test(test_entry_size),
         cmocka_unit_test(test_cut_entry),
         cmocka_unit_test(test_several_maps),
