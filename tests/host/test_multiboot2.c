@@ -447,19 +447,47 @@ static void test_tag_size(void **state)
     }
 }
 
-/* A broken tag stays broken: asking again neither reads on nor ends differently. */
+/* A broken tag stays broken, an end the end: asking again neither reads on nor ends differently. */
 static void test_ask_again(void **state)
 {
-    struct multiboot2_walk walk = { 0, 0 };
-    struct multiboot2_region region;
+    static const struct {
+        enum tag_type type;
+        uint32_t size;
+        enum multiboot2_status status;
+    } cases[] = {
+        { UNKNOWN, 0, MULTIBOOT2_BAD_TAG },
+        { UNKNOWN, 1000, MULTIBOOT2_BAD_TAG },
+        { MEMORY_MAP, 8, MULTIBOOT2_BAD_TAG },
+        { END, 8, MULTIBOOT2_END },
+    };
 
     (void)state;
-    begin_block();
-    begin_tag(UNKNOWN);
-    put_end();
-    open_block();
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(multiboot2_next_region(&mb, &walk, &region), MULTIBOOT2_BAD_TAG);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct multiboot2_walk walk = { 0, 0 }, modules = { 0, 0 };
+        struct multiboot2_region region;
+        struct multiboot2_module module;
+
+        begin_block();
+        begin_tag(cases[i].type);
+        set32(block.tag + 4, cases[i].size);
+        begin_memory_map(24); /* for who reads on */
+        put_region(1, 2, 3);
+        put_module(1, 2, "behind");
+        open_block();
+        for (int again = 0; again < 3; again++) {
+            region = (struct multiboot2_region){ 7, 7, 7 };
+            assert_int_equal(multiboot2_next_region(&mb, &walk, &region), cases[i].status);
+            expect_region(&region, 0, 0, 0);
+        }
+        if (cases[i].type == MEMORY_MAP)
+            continue; /* for modules it is a tag like any other */
+        for (int again = 0; again < 3; again++) {
+            module = (struct multiboot2_module){ 7, 8, "old" };
+            assert_int_equal(multiboot2_next_module(&mb, &modules, &module), cases[i].status);
+            assert_int_equal(module.start | module.end, 0);
+            assert_string_equal(module.command_line, "");
+        }
+    }
 }
 
 /* A walk that stands where this block has nothing finds nothing there, and reads nothing outside.
@@ -782,6 +810,22 @@ static void test_module_borders(void **state)
     expect_modules(3, MULTIBOOT2_BAD_TAG);
 }
 
+/* A string is taken as it is, whatever characters it has, up to its zero. */
+static void test_strange_characters(void **state)
+{
+    static const char strange[] = "\x01 \x7f\x80\xff\n";
+    struct contents all;
+
+    (void)state;
+    begin_block();
+    put_string(COMMAND_LINE, strange);
+    put_module(1, 2, strange);
+    open_block();
+    read_all(&all);
+    assert_string_equal(all.command_line, strange);
+    assert_string_equal(all.modules[0].command_line, strange);
+}
+
 /* A command line that no zero ends is cut by its tag; a long one by the room there is. */
 static void test_unterminated_strings(void **state)
 {
@@ -921,6 +965,7 @@ int main(void)
         cmocka_unit_test(test_cut_entry),
         cmocka_unit_test(test_several_maps),
         cmocka_unit_test(test_module_borders),
+        cmocka_unit_test(test_strange_characters),
         cmocka_unit_test(test_unterminated_strings),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_random_damage),
