@@ -298,6 +298,7 @@ def parse_arguments():
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at a time")
     parser.add_argument("--brief", dest="full", action="store_false",
                         help="do not try what survives on the tests at their full length")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth mutant")
     parser.add_argument("--again", action="store_true", help="only what survived the last time")
     parser.add_argument("--verbose", action="store_true", help="print killed mutants too")
     return parser.parse_args()
@@ -317,7 +318,7 @@ def run_over(options, file, root):
         mutants = mutations.mutants(file, source.read())
     again, kept = kept_survivors(options, file)
     chosen = [m for m in mutants if (options.line is None or m.line in options.line) and
-              (again is None or m.key in again)]
+              (again is None or m.key in again)][::options.every]
     if options.list:
         for mutant in chosen:
             print(mutant)

@@ -1,0 +1,172 @@
+/*
+ * The heap where mutation runs (tests/mutate.py) found that nobody looked: what a panic names,
+ * words that point out of the heap, figures at their borders.
+ *
+ * In the pictures U is a used block, f a free one, | a border and ~ the wilderness.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <heap.h>
+#include "heap_arena.h"
+#include "mem/first_fit.h"
+#include "mem/small.h"
+#include "support.h"
+
+/* The panic of a free head that was written over names its block and what stands there. */
+static void test_smashed_names_the_block(void **state)
+{
+    char text[64];
+
+    (void)state;
+    reset(64 * KIB);
+    new_block(32, 8);
+    void *hole = new_block(32, 40);
+    new_block(32, 72);
+    kfree(hole);
+    *word(36) = 24;
+    snprintf(text, sizeof(text), "block at %p is smashed: 0x00000018", hole);
+    EXPECT_PANIC(text, kfree(at(8)));
+    sys.spinning = false;
+}
+
+/*
+ * The word in front of a block whose neighbour is free says how large that is: a size that leads
+ * out of the heap is not followed.
+ *
+ *   |U 32|f 32     [size]|U 32|U 32|~~~
+ */
+static void test_size_in_front_leads_out(void **state)
+{
+    static const uint32_t sizes[] = { 72, 80, 0x1000, 0x10000000, 0x17fffff8, 0x80000000, ~7u };
+
+    (void)state;
+    for (volatile size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        reset(64 * KIB);
+        new_block(32, 8);
+        void *hole = new_block(32, 40);
+        void *behind = new_block(32, 72);
+        new_block(32, 104);
+        kfree(hole);
+        *word(64) = sizes[i];
+        EXPECT_PANIC("smashed", kfree(behind));
+        sys.spinning = false;
+    }
+}
+
+/*
+ * When the last free byte has gone, the largest free block has 0, whichever way that one went: the
+ * last free block is one that is being cut up, with its rest in another segment.
+ *
+ *   |U 16|f 6000     |U wall, up to the last page's end|
+ *   |U 16|U 3000|f   |U wall                           |
+ */
+static void test_nothing_free(void **state)
+{
+    (void)state;
+    for (int resized = 0; resized < 2; resized++) {
+        reset(FIRST_BYTES);
+        new_block(16, 8);
+        void *hole = new_block(6000, 24);
+        new_block(FIRST_BYTES - 8 - 6016, 6024);
+        assert_int_equal(heap_get_stats().largest_free, 0);
+        kfree(hole);
+        assert_int_equal(heap_get_stats().largest_free, 6000);
+        void *block = new_block(3000, 24);
+        assert_int_equal(heap_get_stats().largest_free, 3000);
+        if (resized)
+            assert_ptr_equal(krealloc(block, 5990), block);
+        else
+            new_block(3000, 3024);
+        assert_int_equal(heap_get_stats().largest_free, 0);
+        assert_null(kmalloc(1));
+        check_sound();
+    }
+}
+
+/* ---- Small objects ---- */
+
+/* As the kernel calls it: small requests are served from chunks without being asked for it. */
+static void test_small_objects_are_the_rule(void **state)
+{
+    (void)state;
+    reset(4 * MIB);
+    vaddr_t index = (vaddr_t)first_fit.tree.nodes;
+    close_arena();
+    sys.initialising = true;
+    heap_init((vaddr_t)arena, 4 * MIB, index);
+    sys.initialising = false;
+    assert_non_null(kmalloc(SMALL_FROM + 1));
+    assert_non_null(kmalloc(40));
+    assert_int_equal(small.active, 1);
+    check_sound();
+}
+
+/*
+ * A chunk at the very start of the window, which comes and goes.
+ *
+ *   |hole 1500|U wall|~~~      |chunk   |rest|U wall|~~~
+ */
+static void test_chunk_at_the_start(void **state)
+{
+    (void)state;
+    reset_small(256 * KIB);
+    void *hole = kmalloc(1500);
+    assert_non_null(kmalloc(40000));
+    kfree(hole);
+    size_t index = heap_get_stats().index;
+    void *object = kmalloc(48);
+    assert_ptr_equal(object, at(8 + sizeof(struct chunk)));
+    assert_int_equal(heap_get_stats().index, index + 3 * sizeof(uint32_t)); /* 3 granules */
+    kfree(object);
+    assert_null(kmalloc(250000)); /* gives the spare chunk back */
+    assert_int_equal(small.active, 0);
+    assert_int_equal(heap_get_stats().index, index + 3 * sizeof(uint32_t)); /* the most ever */
+    check_sound();
+    assert_ptr_equal(kmalloc(1500), hole);
+    kfree(hole);
+    check_sound();
+}
+
+/* The table's pages go with the heap's top: nothing is looked up in those that have gone. */
+static void test_pointer_where_chunks_were(void **state)
+{
+    const size_t wall = 8 * MIB;
+    void *object;
+
+    (void)state;
+    reset_small(64 * MIB);
+    void *low = kmalloc(wall), *high = kmalloc(wall);
+    assert_true(low != NULL && high != NULL);
+    object = kmalloc(48);
+    assert_true((vaddr_t)object > (vaddr_t)at(2 * wall));
+    assert_true(heap_is_live(object));
+    kfree(object);
+    assert_null(kmalloc(64 * MIB - 1)); /* gives the spare chunk back */
+    kfree(high);
+    kfree(low);
+    assert_in_range(heap_get_stats().mapped, FIRST_BYTES, MIB);
+    assert_false(heap_is_live(object));
+    EXPECT_PANIC("free of", kfree(object));
+    sys.spinning = false;
+    check_sound();
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smashed_names_the_block),
+        cmocka_unit_test(test_size_in_front_leads_out),
+        cmocka_unit_test(test_nothing_free),
+        cmocka_unit_test(test_small_objects_are_the_rule),
+        cmocka_unit_test(test_chunk_at_the_start),
+        cmocka_unit_test(test_pointer_where_chunks_were),
+    };
+
+    return cmocka_run_group_tests(tests, open_arena, NULL);
+}
