@@ -133,6 +133,24 @@ static void test_chunk_at_the_start(void **state)
     check_sound();
 }
 
+/* A chunk whose own head was written over cannot be given back. */
+static void test_head_of_a_chunk_smashed(void **state)
+{
+    char text[64];
+
+    (void)state;
+    reset_small(256 * KIB);
+    assert_non_null(kmalloc(40000));
+    uint8_t *object = kmalloc(48);
+    uint8_t *chunk = object - sizeof(struct chunk);
+    assert_non_null(kmalloc(400));
+    kfree(object);
+    *(uint32_t *)(chunk - HEAP_HEAD) ^= 0x10000000;
+    snprintf(text, sizeof(text), "head of the chunk at %p is smashed", (void *)chunk);
+    EXPECT_PANIC(text, kmalloc(230000) == NULL ? fail() : (void)0);
+    sys.spinning = sys.growing = false;
+}
+
 /* The table's pages go with the heap's top: nothing is looked up in those that have gone. */
 static void test_pointer_where_chunks_were(void **state)
 {
@@ -165,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_nothing_free),
         cmocka_unit_test(test_small_objects_are_the_rule),
         cmocka_unit_test(test_chunk_at_the_start),
+        cmocka_unit_test(test_head_of_a_chunk_smashed),
         cmocka_unit_test(test_pointer_where_chunks_were),
     };
 
