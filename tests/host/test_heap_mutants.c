@@ -89,6 +89,31 @@ static void test_nothing_free(void **state)
     }
 }
 
+/*
+ * Up to 16 pages unused at the top stay; of more, 8 do, whether the top came down by a free or by a
+ * block that became smaller.
+ *
+ *   |U 4088|U up to page `pages`|      |U 4088|~~~
+ */
+static void test_pages_kept(void **state)
+{
+    (void)state;
+    for (int resized = 0; resized < 2; resized++) {
+        for (uint32_t pages = 9; pages < 40; pages++) {
+            reset(MIB);
+            new_block(4088 - resized * 16, 8);
+            void *last = kmalloc(pages * PAGE_SIZE - 4096 - 4 + resized * 16);
+            assert_int_equal(sys.heap_pages, pages);
+            if (resized)
+                assert_ptr_equal(krealloc(last, 12), last);
+            else
+                kfree(last);
+            assert_int_equal(sys.heap_pages, pages <= 16 ? pages : 9);
+            check_sound();
+        }
+    }
+}
+
 /* ---- Small objects ---- */
 
 /* As the kernel calls it: small requests are served from chunks without being asked for it. */
@@ -133,6 +158,24 @@ static void test_chunk_at_the_start(void **state)
     check_sound();
 }
 
+/*
+ * No page can be had for a chunk, but then one for the request itself: it becomes a block.
+ *
+ *   |U up to the last page's end|      |U                          |U 48|~~~
+ */
+static void test_no_page_for_a_chunk(void **state)
+{
+    (void)state;
+    reset_small(256 * KIB);
+    new_block(64 * KIB - 8, 8);
+    assert_int_equal(heap_get_stats().largest_free, 0);
+    fail_requests(1, false);
+    new_block(48, 64 * KIB);
+    assert_int_equal(sys.requests, 2);
+    assert_int_equal(small.active, 0);
+    check_sound();
+}
+
 /* A chunk whose own head was written over cannot be given back. */
 static void test_head_of_a_chunk_smashed(void **state)
 {
@@ -159,6 +202,8 @@ static void test_pointer_where_chunks_were(void **state)
 
     (void)state;
     reset_small(64 * MIB);
+    kfree(kmalloc(32 * KIB));
+    uint32_t index_pages = sys.index_pages; /* for a few pages more than the first */
     void *low = kmalloc(wall), *high = kmalloc(wall);
     assert_true(low != NULL && high != NULL);
     object = kmalloc(48);
@@ -169,6 +214,7 @@ static void test_pointer_where_chunks_were(void **state)
     kfree(high);
     kfree(low);
     assert_in_range(heap_get_stats().mapped, FIRST_BYTES, MIB);
+    assert_int_equal(sys.index_pages, index_pages);
     assert_false(heap_is_live(object));
     EXPECT_PANIC("free of", kfree(object));
     sys.spinning = false;
@@ -181,8 +227,10 @@ int main(void)
         cmocka_unit_test(test_smashed_names_the_block),
         cmocka_unit_test(test_size_in_front_leads_out),
         cmocka_unit_test(test_nothing_free),
+        cmocka_unit_test(test_pages_kept),
         cmocka_unit_test(test_small_objects_are_the_rule),
         cmocka_unit_test(test_chunk_at_the_start),
+        cmocka_unit_test(test_no_page_for_a_chunk),
         cmocka_unit_test(test_head_of_a_chunk_smashed),
         cmocka_unit_test(test_pointer_where_chunks_were),
     };
