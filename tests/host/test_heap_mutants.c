@@ -60,6 +60,66 @@ static void test_size_in_front_leads_out(void **state)
 }
 
 /*
+ * A word that stops being a head is cleared, so that it can pass for none in whatever comes there.
+ *
+ *   |U 32|A 64|B 64|C 64|U 32|~~~      freed in all orders, then as the last blocks of the heap
+ */
+static void test_heads_are_cleared(void **state)
+{
+    static const size_t heads[] = { 36, 100, 164 };
+    static const uint8_t orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+                                          { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(orders); i++) {
+        reset(64 * KIB);
+        new_block(32, 8);
+        for (size_t j = 0; j < 3; j++)
+            new_block(64, heads[j] + 4);
+        if (i % 2 == 0)
+            new_block(32, 232);
+        for (size_t j = 0; j < 3; j++)
+            kfree(at(heads[orders[i / 2][j]] + 4));
+        assert_int_equal(*word(100), 0);
+        assert_int_equal(*word(164), 0);
+        assert_int_equal(*word(36), i % 2 == 0 ? 192 : 0);
+    }
+}
+
+/* The same, seen from outside: a freed block's address stays bad when a new block covers it. */
+static void test_freed_head_covered(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    new_block(32, 8);
+    void *first = new_block(64, 40), *last = new_block(64, 104);
+    kfree(first);
+    kfree(last);
+    new_block(128, 40);
+    EXPECT_PANIC("invalid free", kfree(last));
+    sys.spinning = false;
+    check_sound();
+}
+
+/*
+ * A smashed head behind a block is noticed also when what is in front is free.
+ *
+ *   |f 64|U 64|f 64, smashed|U 32|~~~
+ */
+static void test_smashed_behind_and_free_in_front(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    void *front = new_block(64, 8), *block = new_block(64, 72), *behind = new_block(64, 136);
+    new_block(32, 200);
+    kfree(front);
+    kfree(behind);
+    *word(132) = 72;
+    EXPECT_PANIC("smashed", kfree(block));
+    sys.spinning = false;
+}
+
+/*
  * When the last free byte has gone, the largest free block has 0, whichever way that one went: the
  * last free block is one that is being cut up, with its rest in another segment.
  *
@@ -226,6 +286,9 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_smashed_names_the_block),
         cmocka_unit_test(test_size_in_front_leads_out),
+        cmocka_unit_test(test_heads_are_cleared),
+        cmocka_unit_test(test_freed_head_covered),
+        cmocka_unit_test(test_smashed_behind_and_free_in_front),
         cmocka_unit_test(test_nothing_free),
         cmocka_unit_test(test_pages_kept),
         cmocka_unit_test(test_small_objects_are_the_rule),
