@@ -174,6 +174,42 @@ static void test_pages_kept(void **state)
     }
 }
 
+/* ---- The index ---- */
+
+/* Tree, lists and the table of chunks, each in whole pages. */
+static void test_index_size(void **state)
+{
+    (void)state;
+    assert_int_equal(heap_index_size(64 * KIB), 3 * PAGE_SIZE);
+    assert_int_equal(heap_index_size(64 * MIB), (512 + 128 + 512) * KIB);
+}
+
+/* What the index needs for so many segments of 2 KiB: a word each, and the tree's nodes above. */
+static void test_index_figure(void **state)
+{
+    (void)state;
+    reset(MIB);
+    size_t one = heap_get_stats().index; /* a list and a node */
+    new_block(64 * KIB - 8, 8);
+    assert_int_equal(heap_get_stats().index, one + (31 + 1 + 2 + 8 + 32 - 1) * 4);
+    new_block(16, 64 * KIB);
+    assert_int_equal(heap_get_stats().index, one + (32 + 1 + 3 + 9 + 33 - 1) * 4);
+}
+
+/* The page with the tree's upper levels comes when the heap is larger than 32 KiB, not before. */
+static void test_index_page_of_upper_levels(void **state)
+{
+    (void)state;
+    reset(64 * MIB);
+    new_block(7 * PAGE_SIZE, 8);
+    assert_int_equal(sys.heap_pages, 8);
+    uint32_t index_pages = sys.index_pages;
+    new_block(PAGE_SIZE, 8 + 7 * PAGE_SIZE);
+    assert_int_equal(sys.heap_pages, 9);
+    assert_int_equal(sys.index_pages, index_pages + 1);
+    check_sound();
+}
+
 /* ---- Small objects ---- */
 
 /* As the kernel calls it: small requests are served from chunks without being asked for it. */
@@ -291,6 +327,9 @@ int main(void)
         cmocka_unit_test(test_smashed_behind_and_free_in_front),
         cmocka_unit_test(test_nothing_free),
         cmocka_unit_test(test_pages_kept),
+        cmocka_unit_test(test_index_size),
+        cmocka_unit_test(test_index_figure),
+        cmocka_unit_test(test_index_page_of_upper_levels),
         cmocka_unit_test(test_small_objects_are_the_rule),
         cmocka_unit_test(test_chunk_at_the_start),
         cmocka_unit_test(test_no_page_for_a_chunk),
