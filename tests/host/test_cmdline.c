@@ -149,6 +149,7 @@ static void test_starve(void **state)
     expect_starve("starve starve= starve=,forever", 0, false, "starve|starve=|starve=,forever|");
     expect_starve("starve=1,ever starve=1forever", 0, false, "starve=1,ever|starve=1forever|");
     expect_starve("starve=-1 starve=0x1 Starve=1", 0, false, "starve=-1|starve=0x1|Starve=1|");
+    expect_starve("starve=123456789", 0, false, "starve=123456789|"); /* as long as 1,forever */
 }
 
 static void test_any_order_and_blanks(void **state)
