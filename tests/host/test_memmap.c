@@ -131,7 +131,7 @@ static void test_type_texts(void **state)
     (void)state;
     assert_string_equal(memmap_type_text(MEMMAP_AVAILABLE), "available");
     assert_string_equal(memmap_type_text(MEMMAP_RESERVED), "reserved");
-    assert_non_null(strstr(memmap_type_text(MEMMAP_ACPI), "ACPI"));
+    assert_string_equal(memmap_type_text(MEMMAP_ACPI), "ACPI tables");
     assert_non_null(strstr(memmap_type_text(MEMMAP_NVS), "NVS"));
     assert_non_null(strstr(memmap_type_text(MEMMAP_BAD), "bad"));
     assert_non_null(strstr(memmap_type_text(0), "unknown"));
@@ -233,6 +233,13 @@ static void test_reserved_wins(void **state)
     add(0, 8 * FRAME, MEMMAP_AVAILABLE);
     enter();
     expect_free(0, 0);
+    assert_int_equal(frames.end, 0);
+
+    /* RAM ends where the last of it is left. */
+    add(0, 8 * FRAME, MEMMAP_AVAILABLE);
+    add(6 * FRAME, FRAME * 4, MEMMAP_RESERVED);
+    enter();
+    assert_int_equal(frames.end, 6);
 }
 
 /* Overlapping and touching RAM counts once; a frame of two halves is in neither region. */
