@@ -92,7 +92,14 @@ class Builder:
         if not self.programs:
             sys.exit(f"{file}: no host test contains it")
         for program in self.programs:
+            program.own += self.pure_objects(program, every)
             self.compile_sources(program, root)
+
+    def pure_objects(self, program, every):
+        """Those that the program was linked from: named, so that no other of an archive serves."""
+        pure = [o for o in every if o.startswith(os.path.join(self.options.host, "kernel", ""))]
+        count = collections.Counter(os.path.basename(o) for o in pure)
+        return [o for o in pure if program.holds(o) and count[os.path.basename(o)] == 1]
 
     def compile_sources(self, program, root):
         """What the Makefile compiles as it links the program, which includes nothing of the kernel's."""
