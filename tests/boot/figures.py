@@ -56,7 +56,7 @@ SESSIONS = {
     "bench": ["bench"],
     "crash": ["crash"],
     "who": ["kmalloc 100", "kmalloc 100", "kfree {1}", "who {1}", "who {2}", "who 100000",
-            "who 39005ffc", "who 40000000", "who 0"],
+            "who 18000008", "who 39005ffc", "who 40000000", "who 0"],
 }
 # A machine without an i8042, whose keyboard is behind a hub.
 USB_ONLY = {"machine": "q35,i8042=off", "extra": [
@@ -72,7 +72,7 @@ PANICS = {"null-write": "crash null-write", "divide": "crash divide",
 SHORT_PANICS = {"short-" + kind: "crash " + kind for kind in [
     "null-read", "null-call", "unmapped", "text-write", "rodata-write", "invalid-opcode",
     "undefined-behaviour", "stack-overflow", "interrupt-overflow", "interrupt-read",
-    "stack-smash", "double-free", "invalid-free", "assert"]}
+    "stack-smash", "double-free", "invalid-free", "heap-overflow", "heap-underflow", "assert"]}
 LAST_WORDS = "The machine is halted."
 
 # What the pictures show: the machine, and what is typed there after the boot.
