@@ -84,7 +84,8 @@ HOSTCC  := gcc
 HOSTAR  := ar
 PYTHON  := /usr/bin/python3
 
-B := build
+# CHECK=1: the checking build, in a folder of its own, for every goal alike.
+B := build$(if $(CHECK),/check)
 
 # ---- Kernel ----------------------------------------------------------------------------------
 
@@ -114,6 +115,30 @@ ifeq ($(STRETCHES),)
 SOURCES := $(filter-out kernel/x86/stretch.c,$(SOURCES))
 else
 CFLAGS += -DSTRETCHES
+endif
+
+# CHECK=1: every access to memory is looked up in a shadow, and locks are checked (kernel/check/).
+# Only GCC can do this for a 32-bit kernel.
+ifeq ($(CHECK),)
+SOURCES := $(filter-out kernel/check/%,$(SOURCES))
+else
+CHECKED := -fsanitize=kernel-address -fasan-shadow-offset=0x80000000 \
+	--param asan-instrumentation-with-call-threshold=0 --param asan-stack=1 --param asan-globals=1
+# Red zones lie at multiples of 8 in a frame, and so must the frame.
+CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKED)
+ASFLAGS += -DCHECK
+# What checks is not checked. What runs before there is a shadow has no red zones on its stack, for
+# the compiler writes them without asking.
+UNCHECKED := $(filter-out %crash.c %test_check.c,$(wildcard kernel/check/*.c))
+UNCHECKED_STACKS := \
+	$(addprefix kernel/,backtrace.c boot_info.c cmdline.c kernel.c log.c multiboot2.c panic.c) \
+	$(addprefix kernel/drivers/,console.c counter.c framebuffer.c hpet.c pit.c pixel.c pm_timer.c psf.c \
+		screen.c serial.c terminal.c timer.c tsc.c vga_text.c) \
+	$(addprefix kernel/lib/,number.c printf.c string.c) \
+	$(addprefix kernel/mem/,frames.c memmap.c page_table.c paging.c pmm.c) \
+	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c trap.c tsc_rate.c)
+$(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
+$(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
 endif
 OBJECTS := $(SOURCES:%=$B/%.o)
 
@@ -169,7 +194,7 @@ $B/kernel/drivers/font.S.o: ASFLAGS += -DFONT='"$B/font.psf"'
 
 $B/linker.ld: linker.ld kernel/mem/layout.h Makefile
 	@mkdir -p $(@D)
-	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $< -o $@
+	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $(if $(CHECK),-DCHECK) $< -o $@
 
 # The image is linked twice: first without symbols, then with the table of its own functions,
 # which is the last thing in .rodata and so moves no function. The build checks that it did not.

@@ -6,6 +6,7 @@
 #include <panic.h>
 #include "x86/regs.h"
 #include <backtrace.h>
+#include <check.h>
 #include <drivers/console.h>
 #include <drivers/power.h>
 #include <lib/printf.h>
@@ -63,6 +64,7 @@ _Noreturn static void report(const struct origin *origin, const char *format, va
     static char text[256];
 
     interrupts_disable();
+    check_stop();
     switch (++depth) {
     case 1:
         first_regs = *origin->regs;

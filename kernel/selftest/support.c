@@ -3,6 +3,7 @@
  */
 #include "selftest/support.h"
 #include "mem/layout.h"
+#include <check.h>
 #include <error.h>
 #include <heap.h>
 #include <lib/bits.h>
@@ -73,7 +74,7 @@ struct figures figures_take(void)
 
     struct heap_stats heap = heap_get_stats();
     return (struct figures){
-        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE),
+        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE) + check_shadow_frames(),
         .tables = paging_table_frames(),
         .mapped = count_mapped(STACKS_BASE),
         .threads = count_threads(),

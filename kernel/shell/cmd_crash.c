@@ -33,7 +33,7 @@ static void crash_null_call(void)
 
 static void crash_unmapped(void)
 {
-    (void)*address_of(SHADOW_BASE);
+    (void)*address_of(NOWHERE_BASE);
 }
 
 static void crash_text_write(void)
