@@ -20,6 +20,12 @@ _Noreturn void panic(const char *format, ...) PRINTF(1, 2);
 _Noreturn void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
     PRINTF(3, 4);
 
+/*
+ * Adds to the panic that is about to follow: `print` is called once, behind the calls. For who
+ * knows more than fits the first line.
+ */
+void panic_details(void (*print)(void));
+
 #define ASSERT(expression)                                                                         \
     do {                                                                                           \
         if (!(expression))                                                                         \

@@ -31,6 +31,22 @@ static void print_cpu(void)
             cpu_read_cr2(), cpu_read_cr3(), cpu_read_cr4(), thread_current()->name);
 }
 
+static void (*details)(void); /* printed behind the calls */
+
+void panic_details(void (*print)(void))
+{
+    details = print;
+}
+
+static void print_details(void)
+{
+    void (*print)(void) = details;
+
+    details = NULL; /* if it faults, the report of that does without */
+    if (print != NULL)
+        print();
+}
+
 /* Where the report's calls begin: at the trap of `regs`, or at the frame of panic(). */
 struct origin {
     const struct regs *regs;
@@ -47,6 +63,7 @@ static void print_report(const struct origin *origin, const char *text)
         backtrace_walk_frame(origin->frame, backtrace_print_call);
     else
         backtrace_walk(origin->regs, origin->esp, backtrace_print_call);
+    print_details();
 }
 
 _Noreturn static void report(const struct origin *origin, const char *format, va_list args)

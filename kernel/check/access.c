@@ -5,10 +5,9 @@
 #include "check/globals.h"
 #include "check/pages.h"
 #include "check/shadow.h"
-#include "mem/layout.h"
+#include "check/trace.h"
 #include "x86/regs.h"
 #include <check.h>
-#include <mem/sections.h>
 
 /* Bits of how an access is made; access.S has them too. */
 #define BY_WRITE 1u
@@ -42,23 +41,13 @@ void check_access(const struct regs *regs, vaddr_t address, size_t size, uint32_
         check_report(&access, regs, regs_esp(regs) + sizeof(uint32_t));
 }
 
-/* The end of the stack that holds `address`, or `address` if none does. */
-static vaddr_t stack_end(vaddr_t address)
-{
-    if (address >= (vaddr_t)_boot_stack_bottom && address < (vaddr_t)_boot_stack_top)
-        return (vaddr_t)_boot_stack_top;
-    if (address >= STACKS_BASE && address < STACKS_END)
-        return address - (address - STACKS_BASE) % STACK_SLOT_SIZE + STACK_SLOT_SIZE;
-    return address;
-}
-
 /* The functions that are active will not run to their ends, where they would allow their frames. */
 void __asan_handle_no_return(void)
 {
     vaddr_t here = (vaddr_t)__builtin_frame_address(0) & ~(vaddr_t)(GRANULE - 1);
 
     if (check_on)
-        shadow_allow(here, stack_end(here) - here);
+        shadow_allow(here, check_stack_end(here) - here);
 }
 
 /* A variable's block has ended, or begins anew. */

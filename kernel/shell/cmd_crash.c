@@ -2,6 +2,7 @@
  * The command `crash`: provokes a fault, to show how it is named.
  */
 #include <shell/shell.h>
+#include <shell/crash.h>
 #include "mem/layout.h"
 #include <lib/string.h>
 #include <log.h>
@@ -117,9 +118,29 @@ static const struct {
     { "assert", crash_assert },
 };
 
+/* What only the checking build sees. */
+#ifdef CHECK
+#define NEEDS_CHECK ""
+#else
+#define NEEDS_CHECK " (needs the checking build)"
+#endif
+
+static enum shell_result crash_checked(const struct crash_kind *kind)
+{
+    if (NEEDS_CHECK[0] != '\0')
+        return shell_error("%s needs the checking build: make CHECK=1", kind->kind);
+    kind->provoke();
+    return shell_error("nothing has noticed it");
+}
+
 static const char *kinds(uint32_t argument, uint32_t index)
 {
-    return argument == 1 && index < ARRAY_SIZE(crashes) ? crashes[index].kind : NULL;
+    if (argument != 1)
+        return NULL;
+    if (index < ARRAY_SIZE(crashes))
+        return crashes[index].kind;
+    const struct crash_kind *kind = _crashes_start + (index - ARRAY_SIZE(crashes));
+    return kind < _crashes_end ? kind->kind : NULL;
 }
 
 SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the kinds",
@@ -132,6 +153,12 @@ SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the k
             kprintf("%s\n", crashes[i].kind);
         else if (strcmp(argv[1], crashes[i].kind) == 0)
             crashes[i].provoke();
+    }
+    for (const struct crash_kind *kind = _crashes_start; kind < _crashes_end; kind++) {
+        if (argc == 1)
+            kprintf("%s  %s" NEEDS_CHECK "\n", kind->kind, kind->does);
+        else if (strcmp(argv[1], kind->kind) == 0)
+            return crash_checked(kind);
     }
     return argc == 1 ? SHELL_OK : shell_error("unknown kind %.32s", argv[1]);
 }
