@@ -129,7 +129,11 @@ CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKE
 ASFLAGS += -DCHECK
 # What checks is not checked. What runs before there is a shadow has no red zones on its stack, for
 # the compiler writes them without asking.
-UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c))
+# Nor is the heap, which keeps its books in memory that is forbidden to all others.
+UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
+	kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c)
+# Tests that foretell where blocks are placed do not know of red zones.
+SOURCES := $(filter-out $(addprefix kernel/selftest/,naive_heap.c test_heap_placement.c),$(SOURCES))
 UNCHECKED_STACKS := \
 	$(addprefix kernel/,backtrace.c boot_info.c cmdline.c kernel.c log.c multiboot2.c panic.c) \
 	$(addprefix kernel/drivers/,console.c counter.c framebuffer.c hpet.c pit.c pixel.c pm_timer.c psf.c \
@@ -141,6 +145,9 @@ $(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
 $(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
 endif
 OBJECTS := $(SOURCES:%=$B/%.o)
+ifneq ($(CHECK),)
+$B/kernel/heap.c.o: CFLAGS += -Dkmalloc=heap_alloc -Dkmalloc_aligned=heap_alloc_aligned -Dkfree=heap_free -Dkcalloc=heap_calloc -Dkrealloc=heap_realloc -Dkmalloc_usable_size=heap_usable_size -Dheap_is_live=heap_is_live_bare
+endif
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \

@@ -8,10 +8,24 @@
 
 #include <types.h>
 
+/* What check_heap_validate() has looked at. */
+struct check_heap_figures {
+    size_t live;        /* blocks */
+    size_t quarantined; /* blocks */
+    size_t bytes;       /* in quarantine */
+    vaddr_t damaged;    /* the block that something is wrong with; 0: none */
+};
+
 #ifdef CHECK
 
+/*
+ * For tests that foretell where blocks are placed: red zones and quarantine place them elsewhere,
+ * and a block that grows always moves.
+ */
+#define BLOCKS_HAVE_RED_ZONES true
+
 /* The compiler puts no checks into the function that follows. */
-#define UNCHECKED __attribute__((no_sanitize_address))
+#define UNCHECKED             __attribute__((no_sanitize_address))
 
 /*
  * Sets up the shadow and begins to check. Paging is on, the PMM up, interrupts are off. Functions
@@ -19,6 +33,8 @@
  * Panics when there is too little memory.
  */
 void check_init(void);
+
+extern bool check_on; /* there is a shadow, and what is wrong is reported */
 
 /* No more reports: a panic has begun. */
 void check_stop(void);
@@ -43,8 +59,18 @@ uint32_t check_shadow_frames(void);
 void check_read(const void *start, size_t size);
 void check_write(const void *start, size_t size);
 
+/* Gives the heap all that is in quarantine. */
+void check_heap_drain(void);
+
+/*
+ * Looks at the red zones of all blocks of the heap, and at what was freed and is in quarantine.
+ * NULL, or what is wrong with figures->damaged, in words that its address completes.
+ */
+const char *check_heap_validate(struct check_heap_figures *figures);
+
 #else
 
+#define BLOCKS_HAVE_RED_ZONES false
 #define UNCHECKED
 
 static inline void check_init(void)
@@ -75,6 +101,16 @@ static inline void check_read(const void *start UNUSED, size_t size UNUSED)
 
 static inline void check_write(const void *start UNUSED, size_t size UNUSED)
 {
+}
+
+static inline void check_heap_drain(void)
+{
+}
+
+static inline const char *check_heap_validate(struct check_heap_figures *figures)
+{
+    *figures = (struct check_heap_figures){ 0 };
+    return NULL;
 }
 
 #endif

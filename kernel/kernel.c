@@ -143,6 +143,7 @@ static const char *smoke_test(void)
                 return "a block lost its contents";
             kfree(blocks[i]);
         }
+        check_heap_drain();
     }
     return heap_validate() == HEAP_SOUND ? NULL : "the heap is not sound";
 }

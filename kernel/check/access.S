@@ -1,7 +1,8 @@
 /*
  * The compiler calls one of these before each access to memory: __asan_load4_noabort(address)
  * and so on. Nothing is wrong where the shadow of the first and the last byte is 0; anything else
- * is looked at in C, with the registers as for a trap (struct regs).
+ * is looked at in C, with the registers as for a trap (struct regs), and so is every access once
+ * the budget of stretches without interrupts is used up.
  */
 #include "mem/layout.h"
 
@@ -14,6 +15,8 @@ __asan_\name\size\()_noabort:
         cmpb    $0, check_on
         je      1f
         movl    4(%esp), %eax
+        decl    check_budget
+        js      2f
         movl    %eax, %edx
         shrl    $SHADOW_SHIFT, %edx
         cmpb    $0, SHADOW_BASE(%edx)

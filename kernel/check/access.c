@@ -3,6 +3,7 @@
  */
 #include "check/access.h"
 #include "check/globals.h"
+#include "check/interrupts.h"
 #include "check/pages.h"
 #include "check/shadow.h"
 #include "check/trace.h"
@@ -13,7 +14,7 @@
 #define BY_WRITE 1u
 #define BY_RANGE 2u
 
-bool check_on; /* there is a shadow, and what it forbids is reported */
+bool check_on;
 
 void check_access(const struct regs *regs, vaddr_t address, size_t size, uint32_t how);
 void __asan_handle_no_return(void);
@@ -32,12 +33,31 @@ void check_stop(void)
     check_on = false;
 }
 
+extern const char _unchecked_start[], _unchecked_end[];
+
+/* Whether code is of those files that the compiler puts no checks into. */
+static bool is_unchecked(uint32_t code)
+{
+    return code >= (uint32_t)(uintptr_t)_unchecked_start &&
+           code < (uint32_t)(uintptr_t)_unchecked_end;
+}
+
+uint32_t check_caller_of(const struct regs *regs)
+{
+    return ((const uint32_t *)(uintptr_t)regs->ebp)[1];
+}
+
 /* Called by access.S. `regs` are those of the call, which pushed the address and the size. */
 void check_access(const struct regs *regs, vaddr_t address, size_t size, uint32_t how)
 {
     struct access access = { address, size, how & BY_WRITE, how & BY_RANGE, 0 };
 
-    if (shadow_find_forbidden(address, size, &access.forbidden))
+    if (size > sizeof(uint64_t))
+        check_budget -= (int32_t)(size / sizeof(uint64_t));
+    if (check_budget < 0)
+        check_budget_used_up(regs, regs_esp(regs) + sizeof(uint32_t));
+    if (shadow_find_forbidden(address, size, &access.forbidden) &&
+        !(access.range && is_unchecked(check_caller_of(regs))))
         check_report(&access, regs, regs_esp(regs) + sizeof(uint32_t));
 }
 

@@ -16,14 +16,10 @@ struct access {
     vaddr_t forbidden; /* the first byte of it that may not be touched */
 };
 
+/* Where the function returns to in which `regs` were taken. */
+uint32_t check_caller_of(const struct regs *regs);
+
 /* Panics with all that is known of the access, or lets it pass if a test waits for it. */
 void check_report(const struct access *access, const struct regs *regs, uint32_t esp);
-
-/*
- * For tests: from check_catch(true) to check_catch(false) the calling thread's forbidden accesses
- * are counted, and happen. check_caught() is how many there were, and the last of them.
- */
-void check_catch(bool on);
-uint32_t check_caught(struct access *last);
 
 #endif

@@ -5,13 +5,15 @@
 #define CHECK_HEAP_H
 
 #include "check/trace.h"
+#include <lib/list.h>
 #include <types.h>
 
 struct check_block {
-    uint32_t magic;           /* BLOCK_LIVE or BLOCK_FREED */
-    void *bare;               /* what the heap below gave */
-    size_t size;              /* what was asked for */
-    struct check_block *next; /* in quarantine, towards younger ones */
+    uint32_t magic;   /* BLOCK_LIVE or BLOCK_FREED */
+    void *bare;       /* what the heap below gave */
+    size_t size;      /* what was asked for */
+    size_t room;      /* bytes from the block's start to the end of the red zone behind it */
+    struct list list; /* in the list of live blocks, or in the quarantine */
     struct check_trace allocated, freed;
 };
 

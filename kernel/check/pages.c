@@ -11,6 +11,7 @@
  */
 #include "check/pages.h"
 #include "check/place.h"
+#include "check/shadow.h"
 #include "mem/page_table.h"
 #include <check.h>
 #include <lib/string.h>
@@ -112,6 +113,8 @@ bool check_cover(vaddr_t start, vaddr_t end)
         check_uncover(start, at);
         return false;
     }
+    if (start - HEAP_BASE < HEAP_MAX)
+        shadow_forbid(start, end - start, SHADOW_HEAP_NONE);
     return true;
 }
 

@@ -27,21 +27,28 @@ static vaddr_t reported; /* the address that the details are about */
 
 static struct {
     const struct thread *thread; /* NULL: nobody waits */
-    uint32_t count;
-    struct access last;
+    struct check_catch last;
 } caught;
 
-void check_catch(bool on)
+void check_catch_begin(void)
 {
-    caught.thread = on ? thread_current() : NULL;
-    if (on)
-        caught.count = 0;
+    caught.last = (struct check_catch){ .count = 0 };
+    caught.thread = thread_current();
 }
 
-uint32_t check_caught(struct access *last)
+struct check_catch check_catch_end(void)
 {
-    *last = caught.last;
-    return caught.count;
+    caught.thread = NULL;
+    return caught.last;
+}
+
+bool check_catch_report(const char *what)
+{
+    if (caught.thread == NULL || caught.thread != thread_current())
+        return false;
+    caught.last.count++;
+    caught.last.what = what;
+    return true;
 }
 
 /* ---- Details ---- */
@@ -132,28 +139,19 @@ static const char *function_at(uint32_t address)
     return name;
 }
 
-/* The function that called the one to whose frame EBP points. */
-static const char *caller_of_frame(uint32_t ebp)
-{
-    const uint32_t *frame = (const uint32_t *)(uintptr_t)ebp;
-
-    return function_at(frame[1] - 1);
-}
-
 void check_report(const struct access *access, const struct regs *regs, uint32_t esp)
 {
     struct regs at = *regs;
+    const char *what = shadow_reason_text(shadow_reason(access->forbidden));
 
-    if (caught.thread == thread_current()) {
-        caught.count++;
-        caught.last = *access;
+    if (check_catch_report(what)) {
+        caught.last.access = *access;
         return;
     }
     check_details_of(access->forbidden);
     at.eip -= CALL_LENGTH; /* the call of the check is the place */
-    panic_with_regs(&at, esp, "%s: %s of %zu byte%s at 0x%08x by %s%s%s",
-                    shadow_reason_text(shadow_reason(access->forbidden)),
+    panic_with_regs(&at, esp, "%s: %s of %zu byte%s at 0x%08x by %s%s%s", what,
                     access->write ? "write" : "read", access->size, access->size == 1 ? "" : "s",
                     (uint32_t)access->address, function_at(at.eip), access->range ? " in " : "",
-                    access->range ? caller_of_frame(at.ebp) : "");
+                    access->range ? function_at(check_caller_of(&at) - 1) : "");
 }

@@ -42,8 +42,10 @@ void selftest_leave(void)
 
 void trim_heap(void)
 {
+    check_heap_drain();
     kfree(kmalloc(TOO_LARGE)); /* takes spare chunks back before it says NULL */
     kfree(kmalloc(heap_get_stats().largest_free + SPARE)); /* leaves many pages unused at the top */
+    check_heap_drain();
 }
 
 static uint32_t count_threads(void)
