@@ -123,7 +123,8 @@ ifeq ($(CHECK),)
 SOURCES := $(filter-out kernel/check/%,$(SOURCES))
 else
 CHECKED := -fsanitize=kernel-address -fasan-shadow-offset=0x80000000 \
-	--param asan-instrumentation-with-call-threshold=0 --param asan-stack=1 --param asan-globals=1
+	--param asan-instrumentation-with-call-threshold=0 --param asan-stack=1 --param asan-globals=1 \
+	-fsanitize-address-use-after-scope
 # Red zones lie at multiples of 8 in a frame, and so must the frame.
 CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKED)
 ASFLAGS += -DCHECK

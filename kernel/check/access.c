@@ -52,8 +52,7 @@ void check_access(const struct regs *regs, vaddr_t address, size_t size, uint32_
 {
     struct access access = { address, size, how & BY_WRITE, how & BY_RANGE, 0 };
 
-    if (size > sizeof(uint64_t))
-        check_budget -= (int32_t)(size / sizeof(uint64_t));
+    check_budget -= (int32_t)(size / sizeof(uint64_t)) + 1;
     if (check_budget < 0)
         check_budget_used_up(regs, regs_esp(regs) + sizeof(uint32_t));
     if (shadow_find_forbidden(address, size, &access.forbidden) &&
