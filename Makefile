@@ -163,6 +163,7 @@ PURE := \
 		xhci_context.c xhci_device.c xhci_ports.c xhci_ring.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \
 	$(addprefix kernel/x86/,tsc_rate.c) \
+	$(addprefix kernel/check/,drawing.c frame.c order.c shadow.c) \
 	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c qr_text.c report.c)
 
 .PHONY: all

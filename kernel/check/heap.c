@@ -33,6 +33,8 @@
 #define FILL_FREED     0xd5
 #define FILL_ZONE      0xc5
 
+typedef uint32_t __attribute__((may_alias)) word;
+
 static struct spinlock lock;
 static struct list live = LIST_INITIALIZER(live);
 static struct list quarantine = LIST_INITIALIZER(quarantine); /* oldest first */
@@ -88,8 +90,13 @@ static struct check_block *block_at(const void *ptr)
 static bool is_filled(vaddr_t start, size_t size, uint8_t value)
 {
     const uint8_t *bytes = (const uint8_t *)start;
+    word pattern = value * 0x01010101u;
     size_t i = 0;
 
+    if (start % sizeof(word) == 0) {
+        while (i + sizeof(word) <= size && *(const word *)&bytes[i] == pattern)
+            i += sizeof(word);
+    }
     while (i < size && bytes[i] == value)
         i++;
     return i == size;

@@ -59,7 +59,8 @@ static const char *name_of(const void *lock, enum lock_kind kind, char text[80])
 static void print_details(void)
 {
     if (details.is_held)
-        check_trace_print("the first was taken", &details.first.since);
+        check_trace_print(details.edges != 0 ? "the first was taken" : "it was taken",
+                          &details.first.since);
     for (uint32_t i = 0; i < details.edges; i++) {
         check_trace_print("before, the second was taken", &details.path[i]->held_since);
         check_trace_print("and while it was held, the other one", &details.path[i]->taken_at);
@@ -113,34 +114,34 @@ static bool is_mine(const struct held *entry)
 }
 
 /* Adds the edges from what is held to a lock that is about to be taken. */
-static void check_order(const void *lock, enum lock_kind kind, const struct check_trace *now)
+static void check_order(const void *lock, enum lock_kind kind, const void *frame)
 {
     for (uint32_t i = 0; i < held_count; i++) {
-        struct order_edge edge = { held[i].lock, lock, held[i].since, *now };
-
         if (!is_mine(&held[i]) || held[i].lock == lock || order_known(held[i].lock, lock))
             continue;
         details.edges = order_path(lock, held[i].lock, details.path);
-        if (details.edges != 0)
+        if (details.edges != 0) {
             report("lock order inverted", &held[i], lock, kind);
-        else
+        } else {
+            struct order_edge edge = { .held = held[i].lock,
+                                       .taken = lock,
+                                       .held_since = held[i].since };
+            check_trace_take(&edge.taken_at, frame);
             order_add(&edge);
+        }
         details.edges = 0;
     }
 }
 
 void lock_check_wait(const void *lock, enum lock_kind kind)
 {
-    struct check_trace now;
-
     if (!check_on || given_up)
         return;
     uint32_t flags = interrupts_save();
-    check_trace_take(&now, __builtin_frame_address(0));
     uint32_t index = find(lock);
     if (index < HELD_MAX && is_mine(&held[index]))
         report("lock taken twice", &held[index], lock, kind);
-    check_order(lock, kind, &now);
+    check_order(lock, kind, __builtin_frame_address(0));
     interrupts_restore(flags);
 }
 
@@ -152,7 +153,9 @@ void lock_check_taken(const void *lock, enum lock_kind kind)
     given_up = held_count == HELD_MAX;
     if (!given_up) {
         struct held *entry = &held[held_count++];
-        *entry = (struct held){ .lock = lock, .kind = kind, .thread = thread_current() };
+        entry->lock = lock;
+        entry->kind = kind;
+        entry->thread = thread_current();
         check_trace_take(&entry->since, __builtin_frame_address(0));
     }
     interrupts_restore(flags);

@@ -24,8 +24,7 @@ void check_trace_take(struct check_trace *trace, const void *frame)
     vaddr_t end = check_stack_end((vaddr_t)at);
     uint32_t count = 0;
 
-    memset(trace, 0, sizeof(*trace));
-    memcpy(trace->thread, thread_current()->name, sizeof(trace->thread));
+    __builtin_memcpy(trace->thread, thread_current()->name, sizeof(trace->thread));
     while (count < TRACE_CALLS && (vaddr_t)at < end - sizeof(uint32_t) && at[1] != 0) {
         const uint32_t *caller = (const uint32_t *)(uintptr_t)at[0];
         trace->calls[count++] = at[1];
@@ -33,6 +32,8 @@ void check_trace_take(struct check_trace *trace, const void *frame)
             break;
         at = caller;
     }
+    while (count < TRACE_CALLS)
+        trace->calls[count++] = 0;
 }
 
 void check_trace_print(const char *what, const struct check_trace *trace)

@@ -3,6 +3,8 @@
  * wrong nor leave them out: hide() gives an address that it knows nothing about.
  */
 #include <shell/crash.h>
+#include <check.h>
+#include <heap.h>
 #include <lib/string.h>
 #include <sched/spinlock.h>
 #include <sched/sync.h>
@@ -37,6 +39,42 @@ CRASH_CHECKED(memcpy_overflow, "memcpy-overflow", "copies more bytes than a glob
     uint8_t source[32] = { 0 };
 
     memcpy(hide(numbers), hide(source), sizeof(source));
+}
+
+/* ---- The heap ---- */
+
+CRASH_CHECKED(use_after_free, "use-after-free", "reads a block that was freed")
+{
+    uint32_t *block = kmalloc(40);
+
+    kfree(block);
+    (void)*(volatile uint32_t *)hide(block + 2);
+}
+
+CRASH_CHECKED(heap_overread, "heap-overread", "reads the byte behind a block")
+{
+    uint8_t *block = kmalloc(13);
+
+    (void)*(volatile uint8_t *)hide(block + 13);
+    kfree(block);
+}
+
+CRASH_CHECKED(heap_underread, "heap-underread", "reads the word before a block")
+{
+    uint32_t *block = kmalloc(100);
+
+    (void)*(volatile uint32_t *)hide(block - 1);
+    kfree(block);
+}
+
+CRASH_CHECKED(free_overwrite, "free-overwrite",
+              "writes to a freed block in assembly, then uses it up")
+{
+    uint8_t *block = kmalloc(100);
+
+    kfree(block);
+    __asm__ volatile("movb $1, 50(%0)" : : "r"(block) : "memory");
+    check_heap_drain();
 }
 
 /* ---- Locks ---- */
