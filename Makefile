@@ -461,6 +461,7 @@ help:
 	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
 	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
+	@echo "make CHECK=1 ...  the same with a kernel that checks its accesses to memory and its locks"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
