@@ -128,27 +128,28 @@ CHECKED := -fsanitize=kernel-address -fasan-shadow-offset=0x80000000 \
 # Red zones lie at multiples of 8 in a frame, and so must the frame.
 CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKED)
 ASFLAGS += -DCHECK
-# What checks is not checked. What runs before there is a shadow has no red zones on its stack, for
-# the compiler writes them without asking.
-# Nor is the heap, which keeps its books in memory that is forbidden to all others.
+# What checks is not checked, nor is the heap, which keeps its books in memory that is forbidden to
+# all others. linker.ld has the list too.
 UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
 	kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c)
-# Tests that foretell where blocks are placed do not know of red zones.
-SOURCES := $(filter-out $(addprefix kernel/selftest/,naive_heap.c test_heap_placement.c),$(SOURCES))
+# kernel/check/heap.c stands for kmalloc.c, and tests that foretell where blocks are placed know
+# nothing of its red zones.
+SOURCES := $(filter-out kernel/kmalloc.c $(addprefix kernel/selftest/,naive_heap.c test_heap_placement.c),\
+	$(SOURCES))
+# What runs before there is a shadow has no red zones on its stack: the compiler writes them without
+# asking.
 UNCHECKED_STACKS := \
 	$(addprefix kernel/,backtrace.c boot_info.c cmdline.c kernel.c log.c multiboot2.c panic.c) \
 	$(addprefix kernel/drivers/,console.c counter.c framebuffer.c hpet.c pit.c pixel.c pm_timer.c psf.c \
 		screen.c serial.c terminal.c timer.c tsc.c vga_text.c) \
 	$(addprefix kernel/lib/,number.c printf.c string.c) \
-	$(addprefix kernel/mem/,frames.c memmap.c page_table.c paging.c pmm.c) \
+	$(addprefix kernel/mem/,frames.c memmap.c owners.c page_table.c paging.c pmm.c \
+		starve.c) \
 	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c trap.c tsc_rate.c)
 $(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
 $(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
 endif
 OBJECTS := $(SOURCES:%=$B/%.o)
-ifneq ($(CHECK),)
-$B/kernel/heap.c.o: CFLAGS += -Dkmalloc=heap_alloc -Dkmalloc_aligned=heap_alloc_aligned -Dkfree=heap_free -Dkcalloc=heap_calloc -Dkrealloc=heap_realloc -Dkmalloc_usable_size=heap_usable_size -Dheap_is_live=heap_is_live_bare
-endif
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \

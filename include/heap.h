@@ -57,11 +57,6 @@ void *krealloc(void *ptr, size_t size) MUST_CHECK;
 /* Gives a block back; NULL does nothing. Panics if `ptr` is not exactly a live block's payload. */
 void kfree(void *ptr);
 
-/* SHIM */
-void *heap_alloc(size_t size) MUST_CHECK;
-void *heap_alloc_aligned(size_t size, size_t align) MUST_CHECK;
-void heap_free(void *ptr);
-
 /* Bytes that may be used at `ptr`: at least what was asked for. */
 size_t kmalloc_usable_size(const void *ptr);
 

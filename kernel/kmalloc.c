@@ -270,6 +270,15 @@ size_t kmalloc_usable_size(const void *ptr)
     return guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
 }
 
+bool heap_is_live(const void *ptr)
+{
+    struct heap_live live;
+    uint32_t state = heap_lock();
+    bool is_live = heap_find_live(ptr, &live);
+    heap_unlock(state);
+    return is_live;
+}
+
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 {
     struct heap_live live;

@@ -17,12 +17,14 @@
 #include "check/place.h"
 #include "check/report.h"
 #include "check/shadow.h"
+#include "mem/heap_core.h"
 #include "mem/layout.h"
 #include <check.h>
 #include <heap.h>
 #include <lib/bits.h>
 #include <lib/string.h>
 #include <mem/paging.h>
+#include <mem/starve.h>
 #include <panic.h>
 #include <sched/spinlock.h>
 
@@ -74,7 +76,7 @@ const struct check_block *check_block_find(vaddr_t address)
 }
 
 /* The block that begins at `ptr`, live or freed; NULL if none does. Any address is allowed. */
-static struct check_block *block_at(const void *ptr)
+static struct check_block *block_from(const void *ptr)
 {
     vaddr_t start = (vaddr_t)ptr;
     struct check_block *block = (struct check_block *)start - 1;
@@ -192,7 +194,7 @@ static void *allocate(size_t size, size_t align, const void *frame)
     size_t room = round_up(size, GRANULE) + RIGHT_ZONE;
     void *bare;
 
-    if (size - 1 >= HEAP_MAX)
+    if (size - 1 >= HEAP_MAX || starves(STARVE_BLOCK))
         return NULL;
     do
         bare =
@@ -239,7 +241,7 @@ void *kcalloc(size_t count, size_t size)
 /* Panics: `ptr` is no live block, which it was to be. True if a test has caught it. */
 static bool reject(const void *ptr, const char *caller)
 {
-    const struct check_block *block = block_at(ptr);
+    const struct check_block *block = block_from(ptr);
     const char *what = block != NULL ? "double free" : "invalid free";
     const char *why = block != NULL                    ? "which was freed already"
                       : check_block_find((vaddr_t)ptr) ? "which lies inside a block"
@@ -255,7 +257,7 @@ static bool reject(const void *ptr, const char *caller)
 static struct check_block *take(const void *ptr)
 {
     uint32_t flags = spin_lock(&lock);
-    struct check_block *block = block_at(ptr);
+    struct check_block *block = block_from(ptr);
     bool is_live = block != NULL && block->magic == BLOCK_LIVE;
     if (is_live) {
         block->magic = BLOCK_FREED;
@@ -296,7 +298,7 @@ void kfree(void *ptr)
 void *krealloc(void *ptr, size_t size)
 {
     const void *frame = __builtin_frame_address(0);
-    struct check_block *block = block_at(ptr);
+    struct check_block *block = block_from(ptr);
 
     if (ptr == NULL)
         return allocate(size, GRANULE, frame);
@@ -309,6 +311,8 @@ void *krealloc(void *ptr, size_t size)
         return NULL;
     }
     if (size <= block->size) {
+        if (starves(STARVE_BLOCK))
+            return NULL;
         set_size(block, size);
         return ptr;
     }
@@ -324,7 +328,7 @@ void *krealloc(void *ptr, size_t size)
 
 size_t kmalloc_usable_size(const void *ptr)
 {
-    const struct check_block *block = block_at(ptr);
+    const struct check_block *block = block_from(ptr);
 
     if (block != NULL && block->magic == BLOCK_LIVE)
         return block->size;
@@ -334,7 +338,7 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    const struct check_block *block = block_at(ptr);
+    const struct check_block *block = block_from(ptr);
 
     return block != NULL && block->magic == BLOCK_LIVE;
 }

@@ -33,7 +33,8 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
     if (argc != 1)
         return SHELL_USAGE;
 
-    /* All figures of the same moment. */
+    /* All figures of the same moment; what is freed counts as free. */
+    check_heap_drain();
     uint32_t flags = interrupts_save();
     struct pmm_stats pmm = pmm_get_stats();
     struct heap_stats heap = heap_get_stats();

@@ -4,6 +4,7 @@
  */
 #include <heap.h>
 #include "mem/heap_core.h"
+#include <heap_lock.h>
 #include <string.h>
 
 void *kmalloc(size_t size)
@@ -54,4 +55,13 @@ void *krealloc(void *ptr, size_t size)
 size_t kmalloc_usable_size(const void *ptr)
 {
     return heap_usable_size(ptr, "kmalloc_usable_size");
+}
+
+bool heap_is_live(const void *ptr)
+{
+    struct heap_live live;
+    uint32_t state = heap_lock();
+    bool is_live = heap_find_live(ptr, &live);
+    heap_unlock(state);
+    return is_live;
 }
