@@ -37,8 +37,11 @@ void selftest_leave(void)
 
 #define SPARE     (128u * KIB) /* more than the heap keeps mapped above its blocks */
 
-/* A size that the heap tries for, but that no heap with a block in it can have. */
-#define TOO_LARGE (HEAP_MAX - 16)
+/*
+ * A size that the heap tries for, with what guards and red zones add to it, but that no heap which
+ * holds the threads' records can have.
+ */
+#define TOO_LARGE (HEAP_MAX - 256)
 
 void trim_heap(void)
 {
