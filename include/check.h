@@ -52,8 +52,8 @@ bool check_cover(vaddr_t start, vaddr_t end) MUST_CHECK;
  */
 void check_uncover(vaddr_t start, vaddr_t end);
 
-/* Frames that hold the shadow of the heap and of stacks. */
-uint32_t check_shadow_frames(void);
+/* Frames that hold the heap's shadow. */
+uint32_t check_heap_frames(void);
 
 /* Reports unless all of `size` bytes may be read, or written: for what moves bytes by itself. */
 void check_read(const void *start, size_t size);
@@ -90,7 +90,7 @@ static inline void check_uncover(vaddr_t start UNUSED, vaddr_t end UNUSED)
 {
 }
 
-static inline uint32_t check_shadow_frames(void)
+static inline uint32_t check_heap_frames(void)
 {
     return 0;
 }

@@ -343,6 +343,22 @@ bool heap_is_live(const void *ptr)
     return block != NULL && block->magic == BLOCK_LIVE;
 }
 
+bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
+{
+    const struct check_block *block, *next = NULL;
+
+    uint32_t flags = spin_lock(&lock);
+    LIST_FOR_EACH_ENTRY(block, &live, list) {
+        if (check_block_start(block) > payload && (next == NULL || block < next))
+            next = block;
+    }
+    if (next != NULL)
+        *allocation = (struct heap_allocation){ check_block_start(next), next->size,
+                                                next->allocated.calls[0] };
+    spin_unlock(&lock, flags);
+    return next != NULL;
+}
+
 /* Looks at the blocks of a list; adds their number to *blocks. The caller holds the lock. */
 static const struct check_block *find_damaged(struct list *list, size_t *blocks)
 {

@@ -35,7 +35,12 @@ static PAGE_ALIGNED entry_t zero_table[ENTRIES];
 static PAGE_ALIGNED entry_t image_table[ENTRIES];
 static PAGE_ALIGNED entry_t own_tables[END_OWN - FIRST_OWN][ENTRIES];
 
-static uint32_t frames; /* of the heap's shadow and the stacks'; guarded by mmu_lock() */
+static uint32_t heap_frames; /* of the heap's shadow; guarded by mmu_lock() */
+
+static bool in_heap(vaddr_t address)
+{
+    return address - HEAP_BASE < HEAP_MAX;
+}
 
 static entry_t zero_entry(void)
 {
@@ -75,7 +80,7 @@ static bool cover_page(vaddr_t address)
     *entry_of(address) = frame | ENTRY_PRESENT | PAGE_WRITE;
     mmu_invalidate_page(page);
     memset((void *)page, 0, PAGE_SIZE);
-    frames++;
+    heap_frames += in_heap(address);
     mmu_unlock(state);
     return true;
 }
@@ -86,7 +91,7 @@ static void uncover_page(vaddr_t address)
     paddr_t frame = *entry_of(address) & PAGE_MASK;
     *entry_of(address) = zero_entry();
     mmu_invalidate_page((vaddr_t)shadow_of(address) & PAGE_MASK);
-    frames--;
+    heap_frames -= in_heap(address);
     mmu_unlock(state);
     pmm_free_frame(frame);
 }
@@ -99,7 +104,7 @@ static bool is_covered(vaddr_t address)
 /* Heap, stacks and the image: what else there is has nothing that is forbidden. */
 static bool may_be_covered(vaddr_t address)
 {
-    return address < (vaddr_t)_kernel_end || address - HEAP_BASE < HEAP_MAX ||
+    return address < (vaddr_t)_kernel_end || in_heap(address) ||
            address - STACKS_BASE < STACKS_END - STACKS_BASE;
 }
 
@@ -113,7 +118,7 @@ bool check_cover(vaddr_t start, vaddr_t end)
         check_uncover(start, at);
         return false;
     }
-    if (start - HEAP_BASE < HEAP_MAX)
+    if (in_heap(start))
         shadow_forbid(start, end - start, SHADOW_HEAP_NONE);
     return true;
 }
@@ -130,9 +135,9 @@ void check_uncover(vaddr_t start, vaddr_t end)
     }
 }
 
-uint32_t check_shadow_frames(void)
+uint32_t check_heap_frames(void)
 {
-    return frames;
+    return heap_frames;
 }
 
 void shadow_pages_init(void)
@@ -153,5 +158,4 @@ void shadow_pages_init(void)
 
     if (!check_cover((vaddr_t)_rodata_start, (vaddr_t)_kernel_end))
         panic("too little memory: no frames for the shadow of the kernel's data");
-    frames = 0; /* those are there for good */
 }

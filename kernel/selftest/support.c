@@ -79,7 +79,7 @@ struct figures figures_take(void)
 
     struct heap_stats heap = heap_get_stats();
     return (struct figures){
-        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE) + check_shadow_frames(),
+        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE) + check_heap_frames(),
         .tables = paging_table_frames(),
         .mapped = count_mapped(STACKS_BASE),
         .threads = count_threads(),

@@ -42,6 +42,7 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
     interrupts_restore(flags);
 
     uint32_t frame_kb = PAGE_SIZE / KIB;
+    heap.total += check_heap_frames() * PAGE_SIZE;
     print_kb("MemTotal", pmm.total * frame_kb);
     print_kb("MemFree", pmm.free * frame_kb);
     print_kb("MemUsed", (pmm.total - pmm.free) * frame_kb);
