@@ -129,9 +129,10 @@ CHECKED := -fsanitize=kernel-address -fasan-shadow-offset=0x80000000 \
 CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKED)
 ASFLAGS += -DCHECK
 # What checks is not checked, nor is the heap, which keeps its books in memory that is forbidden to
-# all others. linker.ld has the list too.
+# all others, nor the laboratory, which touches what it is told to. linker.ld has the list too.
 UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
-	kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c)
+	kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
+	kernel/shell/cmd_laboratory.c
 # kernel/check/heap.c stands for kmalloc.c, and tests that foretell where blocks are placed know
 # nothing of its red zones.
 SOURCES := $(filter-out kernel/kmalloc.c $(addprefix kernel/selftest/,naive_heap.c test_heap_placement.c),\

@@ -524,6 +524,15 @@ size_t heap_usable_size(const void *ptr, const char *caller)
 
 /* ---- Looking at it ---- */
 
+bool heap_core_is_live(const void *ptr)
+{
+    struct heap_live live;
+    uint32_t state = heap_lock();
+    bool is_live = heap_find_live(ptr, &live);
+    heap_unlock(state);
+    return is_live;
+}
+
 bool heap_next_block(vaddr_t payload, struct heap_block *block)
 {
     uint32_t state = heap_lock();

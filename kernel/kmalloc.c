@@ -272,11 +272,7 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    struct heap_live live;
-    uint32_t state = heap_lock();
-    bool is_live = heap_find_live(ptr, &live);
-    heap_unlock(state);
-    return is_live;
+    return heap_core_is_live(ptr);
 }
 
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)

@@ -42,6 +42,14 @@ static bool in_heap(vaddr_t address)
     return address - HEAP_BASE < HEAP_MAX;
 }
 
+/* Shadow is counted with what it tells of. */
+static enum frame_owner owner_of(vaddr_t address)
+{
+    if (address < (vaddr_t)_kernel_end)
+        return FRAME_KERNEL;
+    return in_heap(address) ? FRAME_HEAP : FRAME_STACKS;
+}
+
 static entry_t zero_entry(void)
 {
     return virt_to_phys(zeros) | ENTRY_PRESENT;
@@ -71,7 +79,7 @@ static entry_t *entry_of(vaddr_t address)
 /* Puts a page that can be written, all zero, in the place of zeros. False without a frame. */
 static bool cover_page(vaddr_t address)
 {
-    paddr_t frame = pmm_alloc_frame_high();
+    paddr_t frame = pmm_alloc_frame_high_for(owner_of(address));
 
     if (frame == 0)
         return false;
@@ -93,7 +101,7 @@ static void uncover_page(vaddr_t address)
     mmu_invalidate_page((vaddr_t)shadow_of(address) & PAGE_MASK);
     heap_frames -= in_heap(address);
     mmu_unlock(state);
-    pmm_free_frame(frame);
+    pmm_free_frame_of(owner_of(address), frame);
 }
 
 static bool is_covered(vaddr_t address)

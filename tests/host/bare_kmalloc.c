@@ -4,7 +4,6 @@
  */
 #include <heap.h>
 #include "mem/heap_core.h"
-#include <heap_lock.h>
 #include <string.h>
 
 void *kmalloc(size_t size)
@@ -59,9 +58,5 @@ size_t kmalloc_usable_size(const void *ptr)
 
 bool heap_is_live(const void *ptr)
 {
-    struct heap_live live;
-    uint32_t state = heap_lock();
-    bool is_live = heap_find_live(ptr, &live);
-    heap_unlock(state);
-    return is_live;
+    return heap_core_is_live(ptr);
 }
