@@ -79,6 +79,7 @@ endif
 CC      := $(CROSS_COMPILE)gcc
 NM      := $(CROSS_COMPILE)nm
 OBJDUMP := $(CROSS_COMPILE)objdump
+ADDR2LINE := $(CROSS_COMPILE)addr2line
 STRIP   := $(CROSS_COMPILE)strip
 HOSTCC  := gcc
 HOSTAR  := ar
@@ -102,7 +103,8 @@ CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral
 	-mpreferred-stack-boundary=2 \
 	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-common \
-	-fno-strict-aliasing -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-strict-aliasing -fno-asynchronous-unwind-tables \
+	-fstack-protector-strong -mstack-protector-guard=global \
 	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
 ASFLAGS := -g -march=i486 $(INCLUDES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
@@ -116,6 +118,14 @@ SOURCES := $(filter-out kernel/x86/stretch.c,$(SOURCES))
 else
 CFLAGS += -DSTRETCHES
 endif
+# Undefined behaviour ends in an invalid opcode, which the panic names. The checks of every pointer cost
+# up to twice the instructions, so they are made only with UBSAN=1, with a B of its own.
+CFLAGS += -fsanitize=undefined,bounds-strict -fsanitize-undefined-trap-on-error
+ifeq ($(UBSAN),)
+CFLAGS += -fno-sanitize=null,alignment,object-size,pointer-overflow
+endif
+# The way from one thread to the next is to stay below 100 instructions.
+$B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined,bounds-strict
 
 # CHECK=1: every access to memory is looked up in a shadow, and locks are checked (kernel/check/).
 # Only GCC can do this for a 32-bit kernel.
@@ -131,7 +141,7 @@ ASFLAGS += -DCHECK
 # What checks is not checked, nor is the heap, which keeps its books in memory that is forbidden to
 # all others, nor the laboratory, which touches what it is told to. linker.ld has the list too.
 UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
-	kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
+	kernel/address.c kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
 	kernel/shell/cmd_laboratory.c
 # kernel/check/heap.c stands for kmalloc.c, and tests that foretell where blocks are placed know
 # nothing of its red zones.
@@ -146,7 +156,7 @@ UNCHECKED_STACKS := \
 	$(addprefix kernel/lib/,number.c printf.c string.c) \
 	$(addprefix kernel/mem/,frames.c memmap.c owners.c page_table.c paging.c pmm.c \
 		starve.c) \
-	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c trap.c tsc_rate.c)
+	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c stack_guard.c trap.c tsc_rate.c)
 $(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
 $(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
 endif
@@ -154,7 +164,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
-	$(addprefix kernel/,cmdline.c heap.c kmalloc.c multiboot2.c) \
+	$(addprefix kernel/,address.c cmdline.c heap.c kmalloc.c multiboot2.c) \
 	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c owners.c \
 		page_table.c paging.c small.c starve.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \
@@ -207,19 +217,26 @@ $B/linker.ld: linker.ld kernel/mem/layout.h Makefile
 	@mkdir -p $(@D)
 	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $(if $(CHECK),-DCHECK) $< -o $@
 
-# The image is linked twice: first without symbols, then with the table of its own functions,
-# which is the last thing in .rodata and so moves no function. The build checks that it did not.
+# The image is linked twice: first without symbols, then with the tables of its own functions and source
+# lines, which are the last thing in .rodata and so move no function. The build checks that they did not.
 FUNCTIONS = $(NM) -n $(1) | awk '$$2 == "t" || $$2 == "T" { print $$1, $$3 }'
+LINE_ADDRESSES = $(OBJDUMP) --dwarf=decodedline $(1) | awk '$$3 ~ /^0x/ { print substr($$3, 3) }' | \
+	awk '{ printf "%8s\n", $$1 }' | tr ' ' 0 | sort -u
+LINES = $(call LINE_ADDRESSES,$(1)) > $B/addresses.txt && \
+	$(ADDR2LINE) -e $(1) < $B/addresses.txt | paste -d ' ' $B/addresses.txt - | \
+	sed 's,$(CURDIR)/,,; s, .*?.*, ? 0,; s,:\([0-9]*\).*, \1,'
 
 $B/roninos.elf: $(OBJECTS) $B/linker.ld kernel/symbols.awk
 	@echo "  LINK    $@"
-	@awk -f kernel/symbols.awk /dev/null > $B/symbols.S
+	@awk -f kernel/symbols.awk -v lines=/dev/null /dev/null > $B/symbols.S
 	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -o $B/first.elf
 	@$(call FUNCTIONS,$B/first.elf) > $B/functions.txt
-	@awk -f kernel/symbols.awk $B/functions.txt > $B/symbols.S
+	@$(call LINES,$B/first.elf) > $B/lines.txt
+	@awk -f kernel/symbols.awk -v lines=$B/lines.txt $B/functions.txt > $B/symbols.S
 	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -Wl,-Map=$B/roninos.map -o $@.new
-	@$(call FUNCTIONS,$@.new) | cmp -s - $B/functions.txt || \
-		{ echo "the symbol table moved the functions that it names" >&2; exit 1; }
+	@$(call FUNCTIONS,$@.new) | cmp -s - $B/functions.txt && \
+		$(call LINES,$@.new) | cmp -s - $B/lines.txt || \
+		{ echo "the symbol tables moved the functions that they name" >&2; exit 1; }
 	@mv $@.new $@
 	@$(NM) -n $@ > $B/roninos.sym
 	@$(OBJDUMP) -d $@ > $B/roninos.dis
@@ -344,6 +361,14 @@ $H/fuzz-%: tests/fuzz/%.c FORCE
 	@echo "  FUZZCC  $@"
 	@clang $(FUZZ_FLAGS) $(FUZZ_LIBS) $< $(FUZZ_WITH) -lcmocka -o $@
 
+# Does a host test notice every small change of these sources? tests/mutants.txt explains the others.
+# FILES=..., MUTATE='--line 20-40 --list' and so on; two jobs want two free cores.
+FILES ?= $(addprefix kernel/,cmdline.c multiboot2.c mem/frames.c)
+.PHONY: mutants
+mutants: host-tests
+	@$(PYTHON) tests/mutate.py --compiler "$(HOSTCC) $(HOST_FLAGS)" --host $H --tests "$(HOST_TESTS)" \
+		$(MUTATE) $(FILES)
+
 .SECONDARY: # keep the objects: removing them would be the last thing that `make test` prints
 
 .PHONY: host-tests test test-all
@@ -466,6 +491,7 @@ help:
 	@echo "make CHECK=1 ...  the same with a kernel that checks its accesses to memory and its locks"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
+	@echo "make mutants      breaks sources in small ways: do host tests notice? FILES=..., MUTATE=..."
 	@echo "make debug        QEMU waiting for gdb, gdb attached with symbols"
 	@echo "make bench        the performance tables; TRACES=FOLDER takes other traces, WRITE=1 renews"
 	@echo "                  the figures that it compares with; make bench-figures: pictures in docs/"

@@ -52,4 +52,7 @@ uint32_t log_warning_count(void);
  */
 size_t log_read(uint32_t *position, char *text, size_t size);
 
+/* Where the last `lines` lines of the log begin, for log_read(). */
+uint32_t log_tail(uint32_t lines);
+
 #endif

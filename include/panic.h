@@ -16,9 +16,18 @@ struct regs;
  */
 _Noreturn void panic(const char *format, ...) PRINTF(1, 2);
 
-/* The same with the registers, and the stack pointer, of the fault that led here. */
-_Noreturn void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
-    PRINTF(3, 4);
+/* The same, and what the address belongs to that it is about. */
+_Noreturn void panic_about(vaddr_t address, const char *format, ...) PRINTF(2, 3);
+
+/* The fault that led to a panic. */
+struct panic_cause {
+    const struct regs *regs;
+    uint32_t esp;            /* the stack pointer when it happened */
+    const uint32_t *address; /* what it is about; NULL: no address */
+};
+
+/* The same of a fault. */
+_Noreturn void panic_by(const struct panic_cause *cause, const char *format, ...) PRINTF(2, 3);
 
 /*
  * Adds to the panic that is about to follow: `print` is called once, behind the calls. For who

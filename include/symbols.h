@@ -1,5 +1,6 @@
 /*
- * The kernel's own functions by address. The build puts the table into the image (symbols.awk).
+ * The kernel's own functions and lines of source by address. The build puts the tables into the
+ * image (symbols.awk).
  */
 #ifndef SYMBOLS_H
 #define SYMBOLS_H
@@ -11,6 +12,9 @@
  * address outside the kernel's text.
  */
 bool symbol_find(uint32_t address, const char **name, uint32_t *offset);
+
+/* The line of source that `address` was compiled from; false where none is known. */
+bool symbol_line(uint32_t address, const char **file, uint32_t *line);
 
 /* The functions in address order, from index 0; NULL behind the last. */
 const char *symbol_name(uint32_t index, uint32_t *address);

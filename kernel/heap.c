@@ -312,15 +312,17 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
 {
     switch (heap_walk_find((vaddr_t)ptr)) {
     case HEAP_WALK_OUTSIDE:
-        panic("%s: invalid free of %p, which is not from the heap", caller, ptr);
+        panic_about((vaddr_t)ptr, "%s: invalid free of %p, which is not from the heap", caller,
+                    ptr);
     case HEAP_WALK_FREE:
-        panic("%s: double free of %p, which lies in free memory", caller, ptr);
+        panic_about((vaddr_t)ptr, "%s: double free of %p, which lies in free memory", caller, ptr);
     case HEAP_WALK_SMASHED:
-        panic("%s: the head of the block at %p is smashed: 0x%08x", caller, ptr,
-              payload_block(ptr)->head);
+        panic_about((vaddr_t)ptr,
+                    "%s: heap underflow: the head of the block at %p is smashed: 0x%08x", caller,
+                    ptr, payload_block(ptr)->head);
     case HEAP_WALK_INSIDE:
     default:
-        panic("%s: invalid free of %p, which lies inside a block", caller, ptr);
+        panic_about((vaddr_t)ptr, "%s: invalid free of %p, which lies inside a block", caller, ptr);
     }
 }
 

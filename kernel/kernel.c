@@ -30,6 +30,7 @@
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
+#include <x86/stack_guard.h>
 #include <x86/tables.h>
 
 void kernel_main(uint32_t magic, uint32_t info_address);
@@ -40,13 +41,15 @@ static void report_unknown_word(void *arg UNUSED, const char *word)
 }
 
 /* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */
-static void init_diagnosis(uint32_t magic, paddr_t info_address, struct cmdline *cmdline)
+static NO_STACK_PROTECTOR void init_diagnosis(uint32_t magic, paddr_t info_address,
+                                              struct cmdline *cmdline)
 {
     static char text[4096]; /* far beyond what a loader can be made to pass */
 
     gdt_init();
     idt_init();
     cpu_init();
+    stack_guard_init();
     serial_init();
 
     /* A block that cannot be read is empty here, and pmm_init() says what is wrong with it. */

@@ -112,14 +112,9 @@ void *kcalloc(size_t count, size_t size)
 /* Says what is wrong behind the payload. The caller holds the spinlock. */
 _Noreturn static RARELY void overflowed(const void *ptr, size_t room, const char *caller)
 {
-    const struct guard *guard = guard_of((vaddr_t)ptr, room);
-    vaddr_t end = guard_end(guard);
-
-    if (guard_end_is_sound(guard, end))
-        panic("%s: heap overflow: something wrote just behind the %zu bytes at %p", caller,
-              (size_t)(end - (vaddr_t)ptr), ptr);
-    panic("%s: heap overflow: the canary behind the block at %p, %zu bytes, is overwritten", caller,
-          ptr, room);
+    panic_about((vaddr_t)ptr,
+                "%s: heap overflow: something wrote behind the block at %p, which has %zu bytes",
+                caller, ptr, room - GUARD_SIZE);
 }
 
 static inline void check_guard(const void *ptr, size_t room)
@@ -167,7 +162,9 @@ static NOINLINE IN_REGISTERS void free_block(void *ptr, vaddr_t caller, uint32_t
     size_t room = (head & ~BLOCK_FLAGS) - HEAP_HEAD;
     check_guard(ptr, room);
     if (UNLIKELY(has_free_block_in_front(block)))
-        panic("kfree: the head of the block at %p is smashed: 0x%08x", ptr, block->head);
+        panic_about((vaddr_t)ptr,
+                    "kfree: heap underflow: the head of the block at %p is smashed: 0x%08x", ptr,
+                    block->head);
     leave_names(ptr, room, caller);
     heap_free_block(block, head, state);
 }

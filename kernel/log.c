@@ -114,3 +114,13 @@ size_t log_read(uint32_t *position, char *text, size_t size)
     interrupts_restore(flags);
     return length;
 }
+
+uint32_t log_tail(uint32_t lines)
+{
+    uint32_t position = written, oldest = written > LOG_SIZE ? written - LOG_SIZE : 0;
+
+    /* Behind the line break before these lines, or the beginning. */
+    while (position > oldest && (ring[(position - 1) % LOG_SIZE] != '\n' || lines-- > 0))
+        position--;
+    return position;
+}

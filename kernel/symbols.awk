@@ -1,22 +1,104 @@
-# Makes the assembler source of the kernel's symbol table from lines "ADDRESS NAME", sorted by
-# address: symbol_count, then symbol_table with the address and the offset of the name, then
-# symbol_names. kernel/symbols.c reads it.
+# Makes the assembler source of the kernel's tables of functions and source lines, which
+# kernel/symbols.c reads, from two files:
+#
+#   functions.txt   ADDRESS NAME, sorted by address
+#   lines.txt       ADDRESS FILE LINE, sorted by address; "?" and 0 where the file is not known
+#
+# usage: awk -f symbols.awk -v lines=LINES FUNCTIONS
+#
+# symbol_table has for each function its address, the offset of its name in symbol_names and of its
+# lines in symbol_lines, and an entry behind the last. A function's lines are steps of two bytes: how far
+# the address moves, 0 to 254, and how far the line, -127 to 127 in two's complement. The address byte
+# 255 stands alone, and moves by 255. The line byte 128 is followed by file and line, two bytes each,
+# the low one first. A file is an index into symbol_files, which has offsets in symbol_names.
+
+function number(hex,    value, i) { # of awk's own, only gawk reads hexadecimal
+    for (i = 1; i <= length(hex); i++)
+        value = 16 * value + index("0123456789abcdef", substr(hex, i, 1)) - 1
+    return value
+}
+
+function name_at(name,    at) {
+    at = names_length + 0
+    names = names "\t.asciz \"" name "\"\n"
+    names_length += length(name) + 1
+    return at
+}
+
+function put(byte) {
+    steps = steps (steps_length++ % 16 ? "," : "\n\t.byte ") byte
+}
+
+function put_row(row, at, file, line,    distance) {
+    for (distance = row_address[row] - at; distance > 254; distance -= 255)
+        put(255)
+    put(distance)
+    if (row_file[row] == file && row_line[row] - line <= 127 && row_line[row] - line >= -127) {
+        put((row_line[row] - line + 256) % 256)
+        return
+    }
+    put(128)
+    put(row_file[row] % 256)
+    put(int(row_file[row] / 256))
+    put(row_line[row] % 256)
+    put(int(row_line[row] / 256))
+}
+
+# The rows in [start, end), but those that say the same as the one before.
+function put_rows(start, end,    at, file, line) {
+    at = start
+    file = -1
+    while (next_row < rows && row_address[next_row] < start)
+        next_row++
+    for (; next_row < rows && row_address[next_row] < end; next_row++) {
+        if (row_file[next_row] == file && row_line[next_row] == line)
+            continue
+        put_row(next_row, at, file, line)
+        at = row_address[next_row]
+        file = row_file[next_row]
+        line = row_line[next_row]
+    }
+}
+
+function end_function(end) {
+    if (NR > 1)
+        put_rows(start, end)
+}
 
 BEGIN {
+    while ((getline row < lines) > 0) {
+        split(row, part, " ")
+        if (!(part[2] in file_number)) {
+            file_number[part[2]] = files + 0
+            file_list = file_list "\t.long " name_at(part[2]) "\n"
+            files++
+        }
+        row_address[rows] = number(part[1])
+        row_file[rows] = file_number[part[2]]
+        row_line[rows++] = part[3]
+    }
+    rows += 0
     print "\t.section .symbols, \"a\""
     print "\t.balign 4"
-    print "\t.global symbol_count, symbol_table, symbol_names"
+    print "\t.global symbol_count, symbol_table, symbol_names, symbol_files, symbol_lines"
     print "symbol_table:"
 }
 
 {
-    print "\t.long 0x" $1 ", " offset + 0
-    names = names "\t.asciz \"" $2 "\"\n"
-    offset += length($2) + 1
+    end_function(number($1))
+    start = number($1)
+    print "\t.long 0x" $1 ", " name_at($2) + 0 ", " steps_length + 0
 }
 
 END {
+    put_rows(start, 4294967296)
+    print "\t.long 0xffffffff, 0, " steps_length + 0
     print "symbol_count:\t.long " NR
+    print "symbol_files:"
+    printf "%s", file_list
+    print "symbol_lines:"
+    print steps
+    print "\t.byte 0"
     print "symbol_names:"
     printf "%s", names
     print "\t.byte 0"

@@ -1,18 +1,25 @@
 /*
- * Looking up functions in the table that the build made: pairs of address and name offset, sorted
- * by address.
+ * Looking up functions and source lines in the tables that the build made (symbols.awk): functions
+ * sorted by address, and for each the steps from line to line of its source.
  */
 #include <symbols.h>
 #include <mem/sections.h>
 
 struct symbol {
     uint32_t address;
-    uint32_t name; /* offset into symbol_names */
+    uint32_t name;  /* offset into symbol_names */
+    uint32_t lines; /* offset into symbol_lines; up to that of the next */
 };
 
+/* Bytes of a step that are no distance. */
+#define STEP_FAR  255u /* the address moves by so much, and the step goes on */
+#define STEP_JUMP 128u /* file and line follow */
+
 extern const uint32_t symbol_count;
-extern const struct symbol symbol_table[];
+extern const struct symbol symbol_table[]; /* one more than symbol_count */
 extern const char symbol_names[];
+extern const uint32_t symbol_files[]; /* offsets into symbol_names */
+extern const uint8_t symbol_lines[];
 
 const char *symbol_name(uint32_t index, uint32_t *address)
 {
@@ -22,12 +29,13 @@ const char *symbol_name(uint32_t index, uint32_t *address)
     return symbol_names + symbol_table[index].name;
 }
 
-bool symbol_find(uint32_t address, const char **name, uint32_t *offset)
+/* The function that `address` lies in, or NULL. */
+static const struct symbol *find(uint32_t address)
 {
     uint32_t low = 0, high = symbol_count; /* the symbol is the one before `low` in the end */
 
     if (address < (uint32_t)(uintptr_t)_text_start || address >= (uint32_t)(uintptr_t)_text_end)
-        return false;
+        return NULL;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (symbol_table[middle].address <= address)
@@ -35,9 +43,48 @@ bool symbol_find(uint32_t address, const char **name, uint32_t *offset)
         else
             high = middle;
     }
-    if (low == 0)
+    return low == 0 ? NULL : &symbol_table[low - 1];
+}
+
+bool symbol_find(uint32_t address, const char **name, uint32_t *offset)
+{
+    const struct symbol *symbol = find(address);
+
+    if (symbol == NULL)
         return false;
-    *name = symbol_names + symbol_table[low - 1].name;
-    *offset = address - symbol_table[low - 1].address;
+    *name = symbol_names + symbol->name;
+    *offset = address - symbol->address;
     return true;
+}
+
+static uint32_t half_word(const uint8_t *bytes)
+{
+    return bytes[0] | (uint32_t)bytes[1] << 8;
+}
+
+bool symbol_line(uint32_t address, const char **file, uint32_t *line)
+{
+    const struct symbol *symbol = find(address);
+    uint32_t at, in_file = 0, in_line = 0;
+
+    if (symbol == NULL)
+        return false;
+    const uint8_t *step = symbol_lines + symbol[0].lines, *end = symbol_lines + symbol[1].lines;
+    for (at = symbol->address; step < end; step++) {
+        at += *step;
+        if (at > address)
+            break;
+        if (*step == STEP_FAR)
+            continue;
+        if (*++step == STEP_JUMP) {
+            in_file = half_word(step + 1);
+            in_line = half_word(step + 3);
+            step += 4;
+        } else {
+            in_line += (uint32_t)(int8_t)*step;
+        }
+    }
+    *file = symbol_names + symbol_files[in_file];
+    *line = in_line;
+    return in_line != 0;
 }

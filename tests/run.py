@@ -3,8 +3,8 @@
 
 usage: run.py [--quick] HOST_TEST...
 
-First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, and those
-of heap-replay. With --quick only those of pytest's tests that are marked so; without it, host tests
+First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, those of
+heap-replay, and that of mutation runs. With --quick only those of pytest's tests that are marked so; without it, host tests
 find RONINOS_TEST_ALL in their environment and take their time. A program that crashes counts as one
 failure.
 """
@@ -47,7 +47,8 @@ def run_host_tests(programs):
 def run_boot_tests(quick):
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "load",
                "-c", os.path.join(HERE, "boot", "pytest.ini"),
-               os.path.join(HERE, "bench"), os.path.join(HERE, "boot")]
+               os.path.join(HERE, "test_mutations.py"), os.path.join(HERE, "bench"),
+               os.path.join(HERE, "boot")]
     if quick:
         command += ["-m", "quick"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as pytest:

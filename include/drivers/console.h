@@ -70,8 +70,11 @@ void console_scroll(int lines);
 /* Bytes that found no room in the ring. */
 uint32_t console_dropped(void);
 
-/* Leaves the output alone from here on whose write() is running, if one is: it has faulted. */
-void console_give_up_writing(void);
+/*
+ * Leaves the output alone from here on whose write() is running, because it has faulted. False if
+ * none is.
+ */
+bool console_give_up_writing(void);
 
 /*
  * From here on text is written to the outputs at once, without locks, after what was waiting:

@@ -15,4 +15,7 @@ const struct counter *pit_init(void);
 /* Lets it count as slowly as it can, where another chip ticks: a turn outlasts several ticks. */
 const struct counter *pit_without_ticks(void);
 
+/* What channel 0 has counted down to, as it was left by whoever used it last. */
+uint32_t pit_read(void);
+
 #endif

@@ -7,6 +7,7 @@
 extern const char _kernel_start[], _kernel_end[];
 extern const char _text_start[], _text_end[];
 extern const char _rodata_start[], _rodata_end[];
+extern const char _bss_start[], _bss_end[];
 extern const char _boot_stack_guard[], _boot_stack_bottom[], _boot_stack_top[];
 
 #endif

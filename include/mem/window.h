@@ -36,6 +36,9 @@ void unmap_window(const void *address);
  */
 void window_init(uint32_t pse36_address_bits, bool write_combining);
 
+/* The window that the address lies in, [*start, *end); false if none. For diagnosis: no lock. */
+bool window_find(vaddr_t address, vaddr_t *start, vaddr_t *end);
+
 enum window_fault {
     WINDOW_SOUND,
     WINDOW_ORDER,    /* windows overlap, are not in address order, or lie outside of their range */

@@ -109,10 +109,26 @@ bool thread_next(uint32_t id, struct thread_info *info);
 
 const char *thread_state_text(enum thread_state state);
 
+/* What lies at an address, as far as stacks are concerned. */
+enum stack_part {
+    STACK_NONE,   /* no stack */
+    STACK_OWNED,  /* a thread's stack */
+    STACK_GUARD,  /* the guard page below it */
+    STACK_UNUSED, /* a place for stacks that no thread has */
+};
+
+struct thread_stack {
+    char name[THREAD_NAME_SIZE]; /* of the thread; here and below: if there is one */
+    vaddr_t end;                 /* of the stack, where it began to be filled */
+};
+
 /*
- * The name of the thread whose stack's guard page holds this address, or NULL. For diagnosis:
- * takes no lock, may be called anywhere.
+ * Whose stack an address belongs to. For diagnosis: takes no lock, may be called anywhere, and
+ * survives threads that were overwritten.
  */
-const char *thread_of_guard_page(vaddr_t address);
+enum stack_part thread_stack_at(vaddr_t address, struct thread_stack *stack);
+
+/* The calling thread's name, for diagnosis as well. */
+void thread_name(char name[THREAD_NAME_SIZE]);
 
 #endif

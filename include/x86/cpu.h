@@ -28,6 +28,7 @@ struct cpu {
     bool has_pse36;
     bool has_pat;
     bool has_efer;
+    bool has_rdrand;
     bool smep, smap, umip;          /* turned on */
     uint32_t physical_address_bits; /* 32 where the CPU does not say */
     uint32_t family, model, stepping;

@@ -72,6 +72,6 @@ void check_budget_used_up(const struct regs *regs, uint32_t esp)
         return;
     check_stop();
     panic_details(print_details);
-    panic_with_regs(regs, esp, "interrupts off for too long: %u accesses to memory",
-                    INTERRUPTS_OFF_MAX);
+    const struct panic_cause cause = { .regs = regs, .esp = esp };
+    panic_by(&cause, "interrupts off for too long: %u accesses to memory", INTERRUPTS_OFF_MAX);
 }

@@ -150,8 +150,9 @@ void check_report(const struct access *access, const struct regs *regs, uint32_t
     }
     check_details_of(access->forbidden);
     at.eip -= CALL_LENGTH; /* the call of the check is the place */
-    panic_with_regs(&at, esp, "%s: %s of %zu byte%s at 0x%08x by %s%s%s", what,
-                    access->write ? "write" : "read", access->size, access->size == 1 ? "" : "s",
-                    (uint32_t)access->address, function_at(at.eip), access->range ? " in " : "",
-                    access->range ? function_at(check_caller_of(&at) - 1) : "");
+    const struct panic_cause cause = { .regs = &at, .esp = esp };
+    panic_by(&cause, "%s: %s of %zu byte%s at 0x%08x by %s%s%s", what,
+             access->write ? "write" : "read", access->size, access->size == 1 ? "" : "s",
+             (uint32_t)access->address, function_at(at.eip), access->range ? " in " : "",
+             access->range ? function_at(check_caller_of(&at) - 1) : "");
 }

@@ -4,7 +4,7 @@
  */
 #include "check/trace.h"
 #include "mem/layout.h"
-#include <backtrace.h>
+#include <address.h>
 #include <lib/string.h>
 #include <log.h>
 #include <mem/sections.h>
@@ -39,6 +39,9 @@ void check_trace_take(struct check_trace *trace, const void *frame)
 void check_trace_print(const char *what, const struct check_trace *trace)
 {
     kprintf("%s by thread %.*s:\n", what, THREAD_NAME_SIZE, trace->thread);
-    for (uint32_t i = 0; i < TRACE_CALLS && trace->calls[i] != 0; i++)
-        backtrace_print_call(i, trace->calls[i], true);
+    for (uint32_t i = 0; i < TRACE_CALLS && trace->calls[i] != 0; i++) {
+        char place[ADDRESS_TEXT_MAX];
+        address_format_code(place, sizeof(place), trace->calls[i], true);
+        kprintf("#%u 0x%08x %s\n", i, trace->calls[i], place);
+    }
 }

@@ -207,10 +207,12 @@ uint32_t console_dropped(void)
     return dropped;
 }
 
-void console_give_up_writing(void)
+bool console_give_up_writing(void)
 {
-    if (writing != NULL)
-        writing->broken = true;
+    if (writing == NULL)
+        return false;
+    writing->broken = true;
+    return true;
 }
 
 bool console_taken_over(void)

@@ -24,12 +24,17 @@ static uint32_t read_elapsed(void);
 
 static struct counter counter = { .name = "PIT", .hz = HZ, .read = read_elapsed };
 
-/* Counts since the last reload: 0 to divisor - 1. */
-static uint32_t read_elapsed(void)
+uint32_t pit_read(void)
 {
     outb(PORT_COMMAND, COMMAND_LATCH);
     uint32_t low = inb(PORT_COUNTER);
-    uint32_t left = low | (uint32_t)inb(PORT_COUNTER) << 8;
+    return low | (uint32_t)inb(PORT_COUNTER) << 8;
+}
+
+/* Counts since the last reload: 0 to divisor - 1. */
+static uint32_t read_elapsed(void)
+{
+    uint32_t left = pit_read();
     return left >= counter.turn || left == 0 ? 0 : counter.turn - left;
 }
 

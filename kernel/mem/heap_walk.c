@@ -136,6 +136,20 @@ bool heap_walk_next(vaddr_t payload, struct heap_block *out)
     return payload <= top + HEAP_HEAD;
 }
 
+bool heap_walk_object(const struct heap_block *block, vaddr_t address, struct heap_object *object)
+{
+    const struct chunk *chunk = chunk_in(block_at(block->payload - HEAP_HEAD));
+
+    if (chunk == NULL || !chunk_is_sound(chunk) || address < chunk_objects(chunk))
+        return false;
+    uint32_t index = (uint32_t)(address - chunk_objects(chunk)) / chunk->size;
+    if (index >= chunk->count)
+        return false;
+    *object = (struct heap_object){ (vaddr_t)chunk_object(chunk, index), chunk->size,
+                                    small_is_idle(chunk, index) };
+    return true;
+}
+
 /* A chunk's first live object at or behind an address; false if it has none. */
 static bool live_in_chunk(const struct chunk *chunk, vaddr_t from, vaddr_t *live)
 {

@@ -24,6 +24,16 @@ enum heap_walk_place heap_walk_find(vaddr_t address);
  */
 bool heap_walk_next(vaddr_t payload, struct heap_block *block);
 
+/* An object of a chunk. */
+struct heap_object {
+    vaddr_t payload;
+    size_t room; /* bytes that may be used */
+    bool idle;
+};
+
+/* The object that an address lies in, if the used block is a chunk; false if it lies in none. */
+bool heap_walk_object(const struct heap_block *block, vaddr_t address, struct heap_object *object);
+
 /*
  * The first live object or block at or behind `payload`; false if there is none. One step if a
  * block or an object begins at `payload`.

@@ -1,7 +1,8 @@
 /*
  * The page directory and its tables as a data structure: which tables there are, where they come
- * from, and how many entries each holds. What the entries say is paging.c's business. Nobody else
- * includes this but the checking build's shadow (check/pages.c), whose tables are its own.
+ * from, and how many entries each holds. What the entries say is paging.c's business, and address.c's
+ * to show. Nobody else includes this but the checking build's shadow (check/pages.c), whose tables
+ * are its own.
  *
  * The caller holds mmu_lock() around every function here but tables_init() and tables_in_use().
  */

@@ -177,7 +177,7 @@ void unmap_window(const void *address)
         window = windows[i];
     mmu_unlock(state);
     if (window.start == 0)
-        panic("unmap_window: there is no window at %p", address);
+        panic_about((vaddr_t)address, "unmap_window: there is no window at %p", address);
 
     /* The addresses stay taken until nothing is mapped there any more. */
     if (window.large)
@@ -185,6 +185,18 @@ void unmap_window(const void *address)
     else
         unmap_range(window.start, (uint32_t)(window.end - window.start) / PAGE_SIZE);
     give_back_locked(window.address);
+}
+
+bool window_find(vaddr_t address, vaddr_t *start, vaddr_t *end)
+{
+    for (uint32_t i = 0; i < window_count && i < WINDOWS_MAX; i++) {
+        if (address >= windows[i].start && address < windows[i].end) {
+            *start = windows[i].start;
+            *end = windows[i].end;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether nothing is mapped in [start, end). */

@@ -18,13 +18,15 @@
 #include <panic.h>
 #include <sched/sched.h>
 #include <x86/io.h>
+#include <x86/probe.h>
 
 #define SLOTS       1024u
 #define STACK_PAGES (STACK_SIZE / PAGE_SIZE)
 
 _Static_assert(STACKS_END - STACKS_BASE >= SLOTS * STACK_SLOT_SIZE, "the slots fit the window");
 
-static bool slot_used[SLOTS]; /* guarded by interrupts off */
+static bool slot_used[SLOTS];              /* guarded by interrupts off */
+static const struct thread *owners[SLOTS]; /* who has each slot's stack, for diagnosis */
 static uint32_t next_id = 1;
 
 /* ---- Stacks ---- */
@@ -34,11 +36,17 @@ static vaddr_t stack_of_slot(uint32_t slot)
     return STACKS_BASE + slot * STACK_SLOT_SIZE + PAGE_SIZE;
 }
 
+static uint32_t slot_of(vaddr_t address)
+{
+    return (uint32_t)(address - STACKS_BASE) / STACK_SLOT_SIZE;
+}
+
 static void free_stack(vaddr_t stack)
 {
+    owners[slot_of(stack)] = NULL;
     check_uncover(stack - PAGE_SIZE, stack + STACK_SIZE);
     unmap_and_free_pages(stack, STACK_PAGES, FRAME_STACKS);
-    slot_used[(stack - STACKS_BASE) / STACK_SLOT_SIZE] = false;
+    slot_used[slot_of(stack)] = false;
 }
 
 /* A mapped stack's lowest address, or 0. */
@@ -94,6 +102,7 @@ struct thread *thread_create(const char *name, thread_function *function, void *
     thread->function = function;
     thread->arg = arg;
     thread->stack = stack;
+    owners[slot_of(stack)] = thread;
     thread->esp = first_esp(stack);
     wait_queue_init(&thread->joiners);
     list_init(&thread->queue);
@@ -247,18 +256,50 @@ const char *thread_state_text(enum thread_state state)
     return "unknown";
 }
 
-const char *thread_of_guard_page(vaddr_t address)
+/* Copies a name out of what may be no thread any more. */
+static void copy_name(char name[THREAD_NAME_SIZE], const struct thread *thread)
 {
-    const struct thread *thread;
-    vaddr_t boot_guard = (vaddr_t)_boot_stack_guard;
+    for (uint32_t i = 0; i < THREAD_NAME_SIZE; i += sizeof(uint32_t)) {
+        uint32_t word = 0;
 
-    if (address >= boot_guard && address < boot_guard + PAGE_SIZE)
-        return "idle (the boot stack)";
-    if (address < STACKS_BASE || address >= STACKS_END)
-        return NULL;
-    LIST_FOR_EACH_ENTRY(thread, &sched_all, all) {
-        if (address >= thread->stack - PAGE_SIZE && address < thread->stack)
-            return thread->name;
+        if (!probe_read((const uint32_t *)(const void *)&thread->name[i], &word))
+            word = 0;
+        memcpy(&name[i], &word, sizeof(word));
     }
-    return NULL;
+    name[THREAD_NAME_SIZE - 1] = '\0';
+    for (char *c = name; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    }
+    if (name[0] == '\0')
+        strcopy(name, "?", THREAD_NAME_SIZE);
+}
+
+void thread_name(char name[THREAD_NAME_SIZE])
+{
+    copy_name(name, thread_current());
+}
+
+static enum stack_part boot_stack_at(vaddr_t address, struct thread_stack *stack)
+{
+    vaddr_t guard = (vaddr_t)_boot_stack_guard, end = (vaddr_t)_boot_stack_top;
+
+    if (address < guard || address >= end)
+        return STACK_NONE;
+    strcopy(stack->name, "idle (boot)", sizeof(stack->name));
+    stack->end = end;
+    return address < (vaddr_t)_boot_stack_bottom ? STACK_GUARD : STACK_OWNED;
+}
+
+enum stack_part thread_stack_at(vaddr_t address, struct thread_stack *stack)
+{
+    if (address < STACKS_BASE || address >= STACKS_END)
+        return boot_stack_at(address, stack);
+
+    uint32_t slot = slot_of(address);
+    if (slot >= SLOTS || owners[slot] == NULL)
+        return STACK_UNUSED;
+    copy_name(stack->name, owners[slot]);
+    stack->end = stack_of_slot(slot) + STACK_SIZE;
+    return address < stack_of_slot(slot) ? STACK_GUARD : STACK_OWNED;
 }

@@ -122,18 +122,21 @@ SELFTEST(symbols_sorted, "symbols: sorted by address, all in the text, each with
 
 static uint32_t walk_address[WALK_MAX]; /* tests run one at a time */
 static uint32_t walk_count;
+static uint32_t walk_times; /* the most of one call */
 static bool walk_in_order;
 
-static void note_frame(uint32_t number, uint32_t address, bool is_return_address)
+static void note_frame(uint32_t number, const struct backtrace_call *call)
 {
-    walk_in_order = walk_in_order && number == walk_count && is_return_address;
+    walk_in_order = walk_in_order && number == walk_count && call->is_return_address;
+    if (call->times > walk_times)
+        walk_times = call->times;
     if (walk_count < WALK_MAX)
-        walk_address[walk_count++] = address;
+        walk_address[walk_count++] = call->address;
 }
 
 __attribute__((noipa)) static int backtrace_innermost(void)
 {
-    walk_count = 0;
+    walk_count = walk_times = 0;
     walk_in_order = true;
     backtrace_walk_frame((uint32_t)(uintptr_t)__builtin_frame_address(0), note_frame);
     return 1;
@@ -170,14 +173,36 @@ SELFTEST(backtrace_chain, "backtrace: names the functions of a call chain")
     return NULL;
 }
 
+__attribute__((noipa)) static int backtrace_self(uint32_t depth)
+{
+    return depth == 0 ? backtrace_innermost() : backtrace_self(depth - 1) + 1;
+}
+
+SELFTEST(backtrace_recursion, "backtrace: a function that calls itself is one line")
+{
+    EXPECT(backtrace_self(2 * BACKTRACE_MAX) == 2 * BACKTRACE_MAX + 1);
+    EXPECT(walk_in_order && walk_times == 2 * BACKTRACE_MAX);
+    EXPECT(frame_is(0, "backtrace_self") && frame_is(1, "backtrace_self"));
+    EXPECT(frame_is(2, "selftest_backtrace_recursion"));
+    EXPECT(frame_is(walk_count - 1, "thread_begin"));
+    return NULL;
+}
+
+__attribute__((noipa)) static int backtrace_deep(uint32_t depth);
+
+__attribute__((noipa)) static int backtrace_between(uint32_t depth)
+{
+    return backtrace_deep(depth) + 1;
+}
+
 __attribute__((noipa)) static int backtrace_deep(uint32_t depth)
 {
-    return depth == 0 ? backtrace_innermost() : backtrace_deep(depth - 1) + 1;
+    return depth == 0 ? backtrace_innermost() : backtrace_between(depth - 1) + 1;
 }
 
 SELFTEST(backtrace_depth, "backtrace: ends after a bounded number of calls")
 {
-    EXPECT(backtrace_deep(2 * BACKTRACE_MAX) == 2 * BACKTRACE_MAX + 1);
+    EXPECT(backtrace_deep(BACKTRACE_MAX) == 2 * BACKTRACE_MAX + 1);
     EXPECT(walk_in_order);
     EXPECT(walk_count == BACKTRACE_MAX);
     return NULL;

@@ -12,6 +12,7 @@
 #include <log.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
+#include <mem/starve.h>
 #include <sched/thread.h>
 #include <shell/laboratory.h>
 
@@ -198,7 +199,8 @@ SHELL_COMMAND(kmalloc, "kmalloc SIZE", "takes a block of the heap", "kmalloc 100
         return SHELL_USAGE;
     if (!lab_has_room())
         return shell_error("the laboratory holds %u blocks already", LAB_BLOCKS);
-    void *block = heap_alloc(size); /* without a guard: it lies where the specification says */
+    /* Without a guard, so that it lies where the specification says. */
+    void *block = starves(STARVE_BLOCK) ? NULL : heap_alloc(size);
     if (block == NULL) {
         kprintf("0\n");
         return SHELL_OK;

@@ -18,6 +18,9 @@
 #define CPUID_PAT        (1u << 16)
 #define CPUID_PSE36      (1u << 17)
 
+/* CPUID leaf 1, ECX. */
+#define CPUID_RDRAND     (1u << 30)
+
 /* CPUID leaf 7. */
 #define CPUID_7_EBX_SMEP (1u << 7)
 #define CPUID_7_EBX_SMAP (1u << 20)
@@ -219,6 +222,7 @@ static void identify(void)
     cpu.has_msr = r.edx & CPUID_MSR;
     cpu.has_pat = cpu.has_msr && (r.edx & CPUID_PAT);
     cpu.has_apic = r.edx & CPUID_APIC;
+    cpu.has_rdrand = r.ecx & CPUID_RDRAND;
     cpu.has_pse36 = cpu.has_pse && (r.edx & CPUID_PSE36);
 
     /* CR4 came with the features that it switches; a CPU with none of these may lack it. */

@@ -33,7 +33,9 @@ _Static_assert(sizeof(struct tss) == 104, "the TSS's size is the CPU's");
 static uint64_t gdt[5];
 static struct tss main_tss;
 static struct tss double_fault_tss;
-static uint8_t double_fault_stack[4096] __attribute__((aligned(16)));
+
+/* A report takes 2.7 KiB, and one that faults begins anew below itself. */
+static uint8_t double_fault_stack[12288] __attribute__((aligned(16)));
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, uint8_t access, uint8_t flags)
 {

@@ -26,6 +26,7 @@ isr_stubs:                              /* stub N begins at isr_stubs + 16 * N *
         .balign 16
         .size   isr_stubs, . - isr_stubs
 
+        .global isr_common
         .type   isr_common, @function
 isr_common:
         pusha

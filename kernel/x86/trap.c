@@ -5,10 +5,10 @@
 #include "x86/trap.h"
 #include "x86/irq_dispatch.h"
 #include "mem/layout.h"
-#include <log.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <sched/thread.h>
+#include <symbols.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -54,6 +54,12 @@ static bool within(uint32_t address, const char *start, const char *end)
     return address >= (uint32_t)(uintptr_t)start && address < (uint32_t)(uintptr_t)end;
 }
 
+/* Whether a stack has run over: then, whose. */
+static bool in_guard_page(uint32_t address, struct thread_stack *stack)
+{
+    return thread_stack_at(address, stack) == STACK_GUARD;
+}
+
 /* What lies at an address that must not be written, in words for the panic's first line. */
 static const char *read_only_place(uint32_t address)
 {
@@ -69,32 +75,57 @@ _Noreturn static void page_fault(const struct regs *regs)
     uint32_t address = cpu_read_cr2();
     uint32_t esp = regs_esp(regs);
     const char *access = regs->error & FAULT_WRITE ? "write to" : "read of";
-    const char *overflowed = thread_of_guard_page(address);
+    const struct panic_cause cause = { regs, esp, &address };
+    struct thread_stack stack;
 
     if (regs->error & FAULT_RESERVED)
-        panic_with_regs(regs, esp, "page fault at 0x%08x: reserved bit set in the tables", address);
-    if (overflowed != NULL)
-        panic_with_regs(regs, esp, "stack overflow in thread %s: %s its guard page at 0x%08x",
-                        overflowed, access, address);
+        panic_by(&cause, "page fault at 0x%08x: reserved bit set in the tables", address);
+    if (in_guard_page(address, &stack))
+        panic_by(&cause, "stack overflow in thread %s: %s its guard page at 0x%08x", stack.name,
+                 access, address);
     if (address == regs->eip)
         access = "call of";
     if (address < PAGE_SIZE)
-        panic_with_regs(regs, esp, "page fault: %s NULL (0x%08x, not present)", access, address);
+        panic_by(&cause, "page fault: %s NULL (0x%08x, not present)", access, address);
     if (!(regs->error & FAULT_PRESENT))
-        panic_with_regs(regs, esp, "page fault: %s 0x%08x (not present)", access, address);
-    panic_with_regs(regs, esp, "page fault: %s 0x%08x (present, read-only: %s)", access, address,
-                    read_only_place(address));
+        panic_by(&cause, "page fault: %s 0x%08x (not present)", access, address);
+    panic_by(&cause, "page fault: %s 0x%08x (present, read-only: %s)", access, address,
+             read_only_place(address));
+}
+
+/* UD2, which only the compiler writes here: where the program does what the language leaves open.
+ */
+static bool is_compilers_trap(uint32_t eip)
+{
+    const uint8_t *code = (const uint8_t *)(uintptr_t)eip;
+
+    return within(eip, _text_start, _text_end) && code[0] == 0x0f && code[1] == 0x0b;
+}
+
+_Noreturn static void undefined_behaviour(const struct regs *regs)
+{
+    const struct panic_cause cause = { regs, regs_esp(regs), NULL };
+    const char *name = "?", *file = "?";
+    uint32_t offset, line = 0;
+
+    if (!symbol_find(regs->eip, &name, &offset) || !symbol_line(regs->eip, &file, &line))
+        line = 0;
+    panic_by(&cause, "invalid opcode: undefined behaviour in %s (%s:%u)", name, file, line);
 }
 
 /* Not inline: saving the registers that it uses would cost every interrupt. */
 _Noreturn static __attribute__((noinline)) void exception(const struct regs *regs)
 {
     const char *name = exception_names[regs->vector];
+    bool astray = !within(regs->eip, _text_start, _text_end);
+    const struct panic_cause cause = { regs, regs_esp(regs), astray ? &regs->eip : NULL };
 
     if (regs->vector == VECTOR_PAGE_FAULT)
         page_fault(regs);
-    panic_with_regs(regs, regs_esp(regs), "%s (exception %u, error code 0x%x)",
-                    name != NULL ? name : "reserved exception", regs->vector, regs->error);
+    if (regs->vector == VECTOR_INVALID_OPCODE && is_compilers_trap(regs->eip))
+        undefined_behaviour(regs);
+    panic_by(&cause, "%s (exception %u, error code 0x%x)",
+             name != NULL ? name : "reserved exception", regs->vector, regs->error);
 }
 
 static void dispatch(struct regs *regs)
@@ -127,11 +158,10 @@ void trap_double_fault(void)
     regs.vector = VECTOR_DOUBLE_FAULT;
 
     /* The usual cause: a push ran into the guard page, and so did the page fault's own push. */
-    const char *overflowed = thread_of_guard_page(esp - sizeof(uint32_t));
-    if (overflowed == NULL)
-        overflowed = thread_of_guard_page(cpu_read_cr2());
-    if (overflowed != NULL)
-        panic_with_regs(&regs, esp, "stack overflow in thread %s (double fault, ESP 0x%08x)",
-                        overflowed, esp);
-    panic_with_regs(&regs, esp, "double fault (ESP 0x%08x)", esp);
+    uint32_t pushed_at = esp - sizeof(uint32_t);
+    const struct panic_cause cause = { &regs, esp, &pushed_at };
+    struct thread_stack stack;
+    if (in_guard_page(pushed_at, &stack) || in_guard_page(cpu_read_cr2(), &stack))
+        panic_by(&cause, "stack overflow in thread %s (double fault, ESP 0x%08x)", stack.name, esp);
+    panic_by(&cause, "double fault (ESP 0x%08x)", esp);
 }

@@ -1,13 +1,16 @@
 /*
  * Replays a trace on the kernel's heap, for an instruction counter and for comparisons.
  *
- *   heap-replay [--model | --malloc | --null] [--no-small] [--first N]
+ *   heap-replay [--model | --malloc | --null | --guarded] [--no-small] [--first N]
  *               [--placements | --samples N | --time] TRACE
  *
  * prints the number of operations, the highest sum of live requests and the footprint: what the
  * heap took of its window at most, and all index and metadata bytes outside of it. What is to be
  * counted happens inside replay(). With --null the same loop calls functions that do nothing:
  * subtracted from the first count, that leaves the heap alone.
+ *
+ * --guarded replays on kmalloc and kfree, which lay a guard behind each allocation; without it the
+ * heap is measured bare.
  *
  * --malloc replays on malloc and free instead, whichever LD_PRELOAD makes them; --first ends after
  * that many operations. --samples prints about N lines instead, each with the operations so far,
@@ -307,7 +310,7 @@ static void run(const struct trace *trace, const struct options *options)
 
 _Noreturn static void usage(void)
 {
-    fputs("usage: heap-replay [--model | --malloc | --null] [--no-small] [--first N]\n"
+    fputs("usage: heap-replay [--model | --malloc | --null | --guarded] [--no-small] [--first N]\n"
           "                   [--placements | --samples N | --time] TRACE\n",
           stderr);
     exit(2);
@@ -365,7 +368,8 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc;)
         i += parse(&options, argv + i);
-    if (options.path == NULL || options.null + options.model + options.malloc > 1 ||
+    if (options.path == NULL ||
+        options.null + options.model + options.malloc + options.guarded > 1 ||
         options.placements + options.time + (options.samples > 0) > 1)
         usage();
     trace_read(&trace, options.path, options.first);

@@ -14,16 +14,29 @@
 #include "mem/layout.h"
 #include "system.h"
 
+_Noreturn static void stop(const char *format, va_list arguments)
+{
+    fflush(stdout);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    exit(EXIT_FAILURE);
+}
+
 _Noreturn void panic(const char *format, ...)
 {
     va_list arguments;
 
-    fflush(stdout);
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(EXIT_FAILURE);
+    stop(format, arguments);
+}
+
+_Noreturn void panic_about(vaddr_t address, const char *format, ...)
+{
+    va_list arguments;
+
+    (void)address;
+    va_start(arguments, format);
+    stop(format, arguments);
 }
 
 /*

@@ -54,6 +54,9 @@ SESSIONS = {
     "usb": ["usb"],
     "diag": ["diag"],
     "bench": ["bench"],
+    "crash": ["crash"],
+    "who": ["kmalloc 100", "kmalloc 100", "kfree {1}", "who {1}", "who {2}", "who 100000",
+            "who 18000008", "who 39005ffc", "who 40000000", "who 0"],
 }
 # A machine without an i8042, whose keyboard is behind a hub.
 USB_ONLY = {"machine": "q35,i8042=off", "extra": [
@@ -65,6 +68,11 @@ MACHINES = {"usb": USB_ONLY, "diag": {**USB_ONLY, "firmware": "uefi", "cpu": "co
 QR_CODE = re.compile("[\u2580-\u259f\u2800-\u28ff]")     # its lines are left out
 PANICS = {"null-write": "crash null-write", "divide": "crash divide",
           "stack-overflow": "crash stack-overflow"}
+# Of these reports registers and log are left out.
+SHORT_PANICS = {"short-" + kind: "crash " + kind for kind in [
+    "null-read", "null-call", "unmapped", "text-write", "rodata-write", "invalid-opcode",
+    "undefined-behaviour", "stack-overflow", "interrupt-overflow", "interrupt-read",
+    "stack-smash", "double-free", "invalid-free", "heap-overflow", "heap-underflow", "assert"]}
 LAST_WORDS = "The machine is halted."
 
 # What the pictures show: the machine, and what is typed there after the boot.
@@ -99,6 +107,12 @@ def panic(machine, line):
     machine.wait_for(LAST_WORDS)
     said = machine.received[at:].decode().replace("\r\n", "\n")
     return (PROMPT + said).rstrip("\n").split("\n")
+
+
+def shortened(report):
+    """A report without registers and log."""
+    log = report.index("the log's last lines:")
+    return [line for line in report[:log] if not re.match("(eax|esi|eip|cr0) 0x", line)]
 
 
 def gdb(commands, *before):
@@ -144,11 +158,13 @@ def source_of(panicked):
 def record():
     """All sessions, by name, as lists of lines."""
     found = {}
-    for name, lines in {**SESSIONS, **PANICS}.items():
+    for name, lines in {**SESSIONS, **PANICS, **SHORT_PANICS}.items():
         with Machine(**MACHINES.get(name, {})) as machine:
             boot = machine.prompt()
             found.setdefault("boot", boot)
-            found[name] = panic(machine, lines) if name in PANICS else type_in(machine, lines)
+            found[name] = type_in(machine, lines) if name in SESSIONS else panic(machine, lines)
+            if name in SHORT_PANICS:
+                found[name] = shortened(found[name])
     found["keys"] = watch_keys()
     return {**found, "gdb": debug(), "source": source_of(found["divide"])}
 

@@ -1,5 +1,7 @@
 """What the kernel says of its own faults."""
 import re
+import subprocess
+from typing import NamedTuple
 
 import pytest
 
@@ -7,26 +9,51 @@ import images
 from console import to_lines
 
 HEX = "0x[0-9a-f]{8}"
-CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+")
+CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+(?: (\S+:\d+)(?: (\d+) times)?)?")
 
-# What the first line says of each kind.
+GUARD = "guard page below the stack of thread {}"
+
+
+class Kind(NamedTuple):
+    """What the report of a kind says: the first line, what the address belongs to, its tables."""
+    title: str
+    address: str = None     # of what the address line begins with; None: there is no such line
+    what: str = None
+    present: bool = False   # the page at the address
+
+
 KINDS = {
-    "null-read": "NULL",
-    "null-write": "NULL",
-    "null-call": "NULL",
-    "unmapped": f"page fault.*{HEX}",
-    "text-write": "read-only",
-    "rodata-write": "read-only",
-    "divide": "divide",
-    "invalid-opcode": "invalid opcode",
-    "assert": r"\w+ (==|<|>|!=|<=|>=) \w+",
-    "stack-overflow": "stack overflow.*shell",
-    "frame-double-free": rf"pmm_free_frame: double free of the frame {HEX}",
-    "frame-invalid-free": "pmm_free_frame: invalid free of 0x00100000",
-    "frame-wrong-owner": f"pmm_free_frame: wrong owner: the frame {HEX} belongs to: kernel, "
-                         "and was given back by: drivers",
+    "null-read": Kind("page fault: read of NULL", "0x00000000", "page 0, .* NULL"),
+    "null-write": Kind("page fault: write to NULL", "0x00000000", "page 0, .* NULL"),
+    "null-call": Kind("page fault: call of NULL", "0x00000000", "page 0, .* NULL"),
+    "unmapped": Kind(f"page fault: read of {HEX} .not present", HEX, ".*shadow"),
+    "text-write": Kind("page fault: write to .*read-only: kernel text", HEX,
+                       r"kernel text: \S+\+0x0", True),
+    "rodata-write": Kind("page fault: write to .*read-only: kernel read-only data", HEX,
+                         "kernel read-only data", True),
+    "divide": Kind("divide error"),
+    "invalid-opcode": Kind(r"invalid opcode \(exception 6"),
+    "undefined-behaviour": Kind("invalid opcode: undefined behaviour in crash_undefined_behaviour "
+                                r"\(kernel/shell/cmd_crash\.c:\d+\)"),
+    "assert": Kind(r"assertion failed: two \+ two == 5 \(kernel/shell/cmd_crash\.c:\d+\)"),
+    "stack-overflow": Kind("stack overflow in thread shell", HEX, GUARD.format("shell")),
+    "stack-smash": Kind("stack smash in crash_stack_smash"),
+    "interrupt-read": Kind("page fault: read of NULL", "0x00000000", "page 0, .* NULL"),
+    "interrupt-overflow": Kind("stack overflow in thread shell", HEX, GUARD.format("shell")),
+    "double-free": Kind(f"kfree: double free of {HEX}", HEX,
+                        r"heap: byte 0 of the block at 0x\w+, \d+ bytes, free", True),
+    "invalid-free": Kind(f"kfree: invalid free of {HEX}, which lies inside a block", HEX,
+                         r"heap: byte 8 of the block at 0x\w+, \d+ bytes, used", True),
+    "frame-double-free": Kind(f"pmm_free_frame: double free of the frame {HEX}"),
+    "frame-invalid-free": Kind("pmm_free_frame: invalid free of 0x00100000"),
+    "frame-wrong-owner": Kind(f"pmm_free_frame: wrong owner: the frame {HEX} belongs to: kernel, "
+                              "and was given back by: drivers"),
 }
-QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow"}
+QUICK = {"null-read", "null-call", "text-write", "assert", "stack-overflow", "undefined-behaviour",
+         "interrupt-overflow"}
+# Between the kind's own function and the panic: those that found it.
+DEPTH = {"frame-double-free": 4, "frame-invalid-free": 4, "frame-wrong-owner": 4,
+         "double-free": 9, "invalid-free": 9, "interrupt-read": 5, "interrupt-overflow": 7}
 
 
 def crash(machine, kind):
@@ -40,8 +67,10 @@ def crash(machine, kind):
     return to_lines(machine.received[start:])
 
 
-def innermost(calls, count=4):
-    return [call[3] for call in calls[:count]]
+def symbols():
+    """Addresses of the kernel's symbols, by name."""
+    with open(images.BUILD / "roninos.sym", encoding="utf-8") as file:
+        return {name: int(address, 16) for address, _, name in map(str.split, file)}
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.quick if kind in QUICK
@@ -52,29 +81,75 @@ def test_crash(boot, kind):
 
 @pytest.mark.quick
 def test_crash_in_text_mode(boot):
-    assert_report(boot(images.make_image(video="text")), "null-write")
+    assert_report(boot(images.make_image(video="text")), "null-write", 25)
 
 
-def assert_report(machine, kind):
+@pytest.mark.full
+def test_the_longest_report_fits_into_text_mode(boot):
+    """With all of its calls it would not: so many are shown that the first line stays."""
+    assert_report(boot(images.make_image(video="text")), "interrupt-overflow", 25)
+
+
+def assert_report(machine, kind, rows=None):
+    expected = KINDS[kind]
     title, *rest = crash(machine, kind)
-    assert re.match(f"PANIC: .*{KINDS[kind]}", title)
+    assert re.match(f"PANIC: {expected.title}", title)
 
     calls = [match for match in map(CALL.fullmatch, rest) if match]
     at = rest.index(calls[0][0])
-    registers = " ".join(rest[:at])
+    registers = " ".join(rest[:4])
     for name in "eax ebx ecx edx esi edi ebp esp eip eflags cr0 cr2 cr3 cr4".split():
         assert re.search(rf"\b{name}\W+{HEX}", registers), f"no {name}"
+    assert re.search(r"thread shell(, in an interrupt)?$", rest[3])
+    assert rest[3].endswith("interrupt") == kind.startswith("interrupt")
+    assert_address(expected, title, rest[4:at])
 
     assert rest[at:at + len(calls)] == [call[0] for call in calls], "the calls stand together"
     assert [int(call[1]) for call in calls] == list(range(len(calls)))
-    assert any(kind.replace("-", "_") in name for name in innermost(calls))
+    function = "crash_" + kind.replace("-", "_")
+    if kind.startswith("interrupt-"):
+        assert calls[0][3] in ("crash_null_read", "crash_stack_overflow")
+        assert [call[3] for call in calls if "trap" in call[3]] == ["trap_dispatch"]
+    mine = next(i for i, call in enumerate(calls) if call[3] == function)
+    assert mine < DEPTH.get(kind, 3)
+    assert re.fullmatch(r"kernel/shell/cmd_crash\.c:\d+", calls[mine][4])
+    assert [call[3] for call in calls].count("command_crash") == 1, "no caller is left out"
+    assert ("overflow" in kind) == any(int(call[5] or 0) > 500 for call in calls)
     code = [int(call[2], 16) for call in calls[kind == "null-call":]]
     assert len(code) >= 3 and all(0x100000 <= address < 0x400000 for address in code)
-    assert_screen_shows(machine, [title, *rest])
+
+    log = rest[at + len(calls):-1]
+    assert log[0] == "the log's last lines:" and len(log) > 1
+    assert all(line.startswith("  ") for line in log[1:])
+    assert rest[-1] == "The machine is halted."
+    assert_screen_shows(machine, [title, *rest], rows)
 
 
-def assert_screen_shows(machine, report):
-    """The end of the screen is the end of the report, whose long lines take several rows."""
+def assert_address(expected, title, lines):
+    """What the report says of the address: whose it is, and the entries of the tables."""
+    if expected.address is None:
+        assert lines == []
+        return
+    what, directory, *table = lines
+    assert re.fullmatch(f"{expected.address}: {expected.what}.*", what)
+    address = int(what.split(":")[0], 16)
+    if "overflow" not in title:
+        assert f"0x{address:08x}" in title
+    assert re.match(rf"directory\[{address >> 22}\] {HEX}: (not present$|present, )", directory)
+    assert bool(table) == ("table 0x" in directory)
+    if table:
+        state = "not present"
+        if expected.present:
+            frame = f"0x{address & ~0xfff:08x}" if address < 0x18000000 else HEX
+            state = f"present, (read-only|writable), .*frame {frame}"
+        assert re.fullmatch(rf"table\[{address >> 12 & 1023}\] {HEX}: {state}", table[0])
+
+
+def assert_screen_shows(machine, report, whole=None):
+    """The end of the screen is the end of the report, whose long lines take several rows.
+
+    With `whole` the screen has so many rows, and the first line is still there.
+    """
     shown = machine.screen()
     while shown[-1] == "":
         shown.pop()
@@ -82,6 +157,8 @@ def assert_screen_shows(machine, report):
             for at in range(0, max(1, len(line)), machine.columns)]
     count = min(len(rows), len(shown))
     assert shown[-count:] == rows[-count:]
+    if whole:
+        assert machine.rows == whole and rows[0] in shown
 
 
 @pytest.mark.full
@@ -94,9 +171,207 @@ def test_the_fault_address_is_named(boot):
 
 @pytest.mark.quick
 def test_crash_lists_its_kinds(machine):
-    assert set(KINDS) <= set(machine.command("crash"))
+    """Each line begins with a kind, and says what it does."""
+    lines = [line.split(maxsplit=1) for line in machine.command("crash")]
+    assert set(KINDS) <= {kind for kind, _ in lines}
 
 
 @pytest.mark.quick
 def test_an_unknown_kind_crashes_nothing(machine):
     assert machine.one_line("crash gently").startswith("error: unknown ")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("cpu", ["max", "qemu32", "486"])
+def test_the_stack_guard_differs_from_boot_to_boot(boot, cpu):
+    """By RDRAND, by the TSC and the timer, by the timer alone."""
+    address = symbols()["__stack_chk_guard"]
+    guards = set()
+    for _ in range(3):
+        machine = boot(cpu=cpu)
+        guards.add(machine.one_line(f"peek {address:x}").split()[1])
+    assert len(guards) > 1
+    assert all(guard.endswith("00") for guard in guards), "a string must not write it"
+
+
+# ---- Where a report has the least to stand on --------------------------------------------------
+
+def gdb_server(folder):
+    """Options for a machine that a debugger can connect to."""
+    return ["-gdb", f"unix:{folder}/gdb,server=on,wait=off"]
+
+
+def debug(folder, *commands):
+    """Has gdb run commands on the machine, which goes on after them."""
+    commands = ["set architecture i386", f"target remote {folder}/gdb", *commands, "detach"]
+    subprocess.run(["gdb", "-q", "-batch", images.BUILD / "roninos.elf",
+                    *[word for command in commands for word in ("-ex", command)]],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
+
+
+def report_of(machine):
+    """The last report, without line breaks, once the machine stands still."""
+    machine.wait_for("The machine is halted.")
+    machine.wait_halted()
+    text = bytes(machine.received).decode(errors="replace")
+    return to_lines(text[text.rindex("PANIC: "):].encode())
+
+
+def calls_of(report):
+    return [match[3] for match in map(CALL.fullmatch, report) if match]
+
+
+# Where the boot is broken into, what it goes on with there, and what the report then says.
+EARLY = {
+    "before any output": ("serial_init", "crash_divide", "PANIC: divide error"),
+    "before the memory map": ("pmm_init", "crash_divide", "PANIC: divide error"),
+    "before paging": ("paging_init", "crash_stack_smash",
+                      "PANIC: stack smash in crash_stack_smash"),
+    "before the heap": ("heap_init", "crash_text_write", "PANIC: page fault: write to"),
+    "before the scheduler": ("sched_init", "crash_stack_overflow",
+                             r"PANIC: stack overflow in thread idle \(boot\)"),
+    "in the idle thread": ("timer_idle", "crash_stack_overflow",
+                           r"PANIC: stack overflow in thread idle \(boot\)"),
+}
+
+
+@pytest.mark.parametrize("moment", [pytest.param(moment, marks=pytest.mark.quick if moment in (
+    "before any output", "before the scheduler") else pytest.mark.full) for moment in EARLY])
+def test_early_in_the_boot(start, tmp_path, moment):
+    """The report needs neither paging, heap nor threads, and no output that is there already."""
+    function, crash_function, title = EARLY[moment]
+    machine = start(extra=["-S", *gdb_server(tmp_path)])
+    debug(tmp_path, f"hbreak {function}", "continue", f"set $eip = {crash_function}", "delete")
+    report = report_of(machine)
+    assert re.match(title, report[0])
+    assert "thread idle" in report[4 - (len(report[1:4]) < 3)]
+    assert calls_of(report)[0] in (crash_function, "__stack_chk_fail")
+    if "overflow" in crash_function:
+        assert re.fullmatch(f"{HEX}: guard page below the stack of thread idle .boot.", report[5])
+
+
+@pytest.mark.full
+def test_a_heap_that_is_broken(boot, tmp_path):
+    """A figure of the heap that leads to where nothing is: whoever follows it faults and is named."""
+    machine = boot(extra=gdb_server(tmp_path))
+    assert "used" in machine.command("who 18000010")[0]
+    debug(tmp_path, "set var first_fit.mapped = 0x30000000",
+          "set var first_fit.top = 0x20000000", "set var first_fit.outside = 0x20000000",
+          "set var first_fit.outside_size = 4096")
+    assert re.fullmatch("0x18000010: heap, whose own figures are broken.*",
+                        machine.command("who 18000010")[0])
+    machine.send("crash double-free\r")
+    report = report_of(machine)
+    assert re.match(f"PANIC: page fault: write to {HEX} .not present", report[0])
+    assert re.fullmatch(f"{HEX}: heap, whose own figures are broken.*", report[5])
+    assert "crash_double_free" in calls_of(report)
+
+
+@pytest.mark.full
+def test_a_head_that_is_smashed(boot, tmp_path):
+    machine = boot(extra=gdb_server(tmp_path))
+    block = int(machine.one_line("kmalloc 1000"), 16)
+    debug(tmp_path, f"set *(int *){block - 4} = 0x41414141")
+    assert machine.command(f"who {block:x}")[0] == \
+        f"0x{block:08x}: heap: the head of the block at 0x{block:08x} is smashed, and hides it"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(4))
+def test_a_part_of_the_report_that_faults_is_left_out(boot, tmp_path, part):
+    """Registers, address, calls, log: a function that only one of them calls is made to fault."""
+    function = ["thread_name", "address_describe", "backtrace_walk", "log_tail"][part]
+    machine = boot(extra=gdb_server(tmp_path))
+    debug(tmp_path, f"set *(short *){function} = 0x0b0f")       # UD2
+    machine.send("crash null-read\r")
+    report = report_of(machine)
+    assert b"(a second panic while this one was being reported)" in machine.received
+    assert report[0].startswith("PANIC: page fault: read of NULL")
+    has = ["thread" in report[4], any(line.startswith("0x00000000: ") for line in report),
+           bool(calls_of(report)), "the log's last lines:" in report]
+    assert has == [other != part for other in range(4)]
+
+
+@pytest.mark.full
+def test_a_thread_that_was_overwritten(boot, tmp_path):
+    machine = boot(extra=gdb_server(tmp_path))
+    debug(tmp_path, "set var current = 0x90000000", "set var owners[1] = 0x90000000",
+          "set $eip = crash_null_read")
+    report = report_of(machine)
+    assert report[4].endswith("thread ?")
+
+
+# ---- who ---------------------------------------------------------------------------------------
+
+@pytest.mark.quick
+def test_who_says_what_an_address_is(machine):
+    """The map of the address space, from one end to the other."""
+    place = symbols()
+    for address, what in [
+            (0x10, "page 0, .*NULL.*"),
+            (0xb8000, "VGA memory"),
+            (0xf0000, "low memory, .*"),
+            (place["kfree"] + 3, r"kernel text: kfree\+0x3 kernel/\w+\.c:\d+"),
+            (place["_rodata_start"], "kernel read-only data"),
+            (place["__stack_chk_guard"], "kernel data"),
+            (place["_bss_start"], "kernel data that is zero at start .*"),
+            (place["page_directory"] + 4 * 0x18000000 // 0x400000,
+             "page directory: the entry for 0x18000000"),
+            (place["_boot_stack_guard"], r"guard page below the stack of thread idle \(boot\)"),
+            (place["_boot_stack_top"] - 100, r"stack of thread idle \(boot\), 100 bytes below .*"),
+            (0x4000000, "RAM by identity mapping: .*"),
+            (0x18000008, r"heap: byte 0 of the block at 0x18000008, \d+ bytes, used"),
+            (0x18000004, r"heap: the head of the block at 0x18000008, \d+ bytes, used"),
+            (0x30000000, "heap: not mapped yet, .*"),
+            (0x38800000, "the heap's index, not mapped yet"),
+            (0x39000000, "guard page below the stack of thread reaper"),
+            (0x39004ffc, "stack of thread reaper, 4 bytes below its end"),
+            (0x3ff00000, "room for stacks: .*"),
+            (0x40000000, f"window .*, 0x40000000 - {HEX}"),
+            (0x7ffff000, "room for windows: .*"),
+            (0x9ffff000, "room that is kept for the checking build's shadow memory"),
+            (0xffffffff, "nothing")]:
+        said = machine.command(f"who {address:x}")
+        assert re.fullmatch(f"0x{address:08x}: {what}", said[0])
+        entries = [line for line in said if not line.startswith("allocated by ")]
+        assert entries[1].startswith(f"directory[{address >> 22}] ")
+        assert (len(entries) < len(said)) == (" used" in said[0])
+
+
+@pytest.mark.quick
+def test_who_knows_free_and_used_blocks(machine):
+    blocks = [int(machine.one_line("kmalloc 5000"), 16) for _ in range(2)]
+    size = blocks[1] - blocks[0]
+    for state in ("used", "free"):
+        assert machine.command(f"who {blocks[0] + 8:x}")[0].endswith(
+            f": heap: byte 8 of the block at 0x{blocks[0]:08x}, {size} bytes, {state}")
+        machine.command(f"kfree {blocks[state == 'free']:x}")
+
+
+@pytest.mark.quick
+def test_who_reads_the_tables_as_they_are(machine):
+    frame = machine.one_line("frame alloc")
+    machine.command(f"map b0000000 {frame} ro")
+    what, directory, table = machine.command("who b0000004")
+    assert what == "0xb0000004: nothing of the kernel's: mapped in the memory laboratory"
+    assert re.fullmatch(rf"directory\[704\] {HEX}: present, writable, table {HEX}", directory)
+    assert re.fullmatch(rf"table\[0\] {HEX}: present, read-only, frame {frame}", table)
+    assert machine.command(f"who {frame}")[0] == \
+        f"{frame}: RAM by identity mapping: a frame, its owner: laboratory"
+    machine.command("peek b0000000")
+    assert ", accessed, frame" in machine.command("who b0000004")[2]
+    machine.command("unmap b0000000")
+    machine.command(f"frame free {frame}")
+
+
+@pytest.mark.full
+def test_every_line_that_the_kernel_knows_is_the_linkers(machine):
+    """What `who` says of each function's first and last byte, and in between, is what addr2line says."""
+    lines = (images.BUILD / "lines.txt").read_text().splitlines()
+    for row in lines[7::401]:
+        address, file, line = row.split()
+        said = machine.command(f"who {address}")[0]
+        if file == "?":
+            assert ": kernel text: " in said and ":" not in said.split("+")[1]
+        else:
+            assert said.endswith(f" {file}:{line}")

@@ -65,8 +65,8 @@ def test_ram(start, size, chipset):
 
 @full
 def test_the_smallest_machine_works_or_says_what_is_missing(start):
-    """GRUB needs 3.5 MiB to load the kernel, and with less never reaches it."""
-    machine = start(memory="3584K")
+    """GRUB needs 3.75 MiB to load the kernel, and with less never reaches it."""
+    machine = start(memory="3840K")
     match = machine.wait_for(re.compile(rb"\nronin> |\nPANIC: too little memory"))
     if b"ronin" in match[0]:
         assert machine.command("heap_test")[-1] == "heap_test: PASS"

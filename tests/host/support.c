@@ -103,12 +103,11 @@ _Noreturn void panic(const char *format, ...)
     stop(format, arguments);
 }
 
-_Noreturn void panic_with_regs(const struct regs *regs, uint32_t esp, const char *format, ...)
+_Noreturn void panic_about(vaddr_t address, const char *format, ...)
 {
     va_list arguments;
 
-    (void)regs;
-    (void)esp;
+    (void)address;
     va_start(arguments, format);
     stop(format, arguments);
 }

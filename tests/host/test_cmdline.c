@@ -149,6 +149,7 @@ static void test_starve(void **state)
     expect_starve("starve starve= starve=,forever", 0, false, "starve|starve=|starve=,forever|");
     expect_starve("starve=1,ever starve=1forever", 0, false, "starve=1,ever|starve=1forever|");
     expect_starve("starve=-1 starve=0x1 Starve=1", 0, false, "starve=-1|starve=0x1|Starve=1|");
+    expect_starve("starve=123456789", 0, false, "starve=123456789|"); /* as long as 1,forever */
 }
 
 static void test_any_order_and_blanks(void **state)
@@ -196,7 +197,7 @@ static void test_control_bytes_are_replaced(void **state)
     expect("\x1b[2Jevil", false, false, "us", "?[2Jevil|");
     expect("a\x01\x7f\x80\xffz", false, false, "us", "a????z|");
     expect("selftest\x07", false, false, "us", "selftest?|");
-    expect("}~", false, false, "us", "}~|");
+    expect("}~ !", false, false, "us", "}~|!|");
     expect("a\vb\fc", false, false, "us", "a?b?c|");
 }
 

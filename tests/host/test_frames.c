@@ -11,6 +11,7 @@
 
 #include <mem/frames.h>
 #include "frames_model.h"
+#include "brief.h"
 #include "support.h"
 
 #define SPLIT FRAMES_HIGH_FIRST
@@ -126,6 +127,7 @@ static void test_add_overlapping(void **state)
     (void)state;
     frames_init(&f);
     frames_add(&f, 9, 5);
+    frames_add(&f, 9, 9);
     assert_int_equal(f.end, 0);
     frames_add(&f, 31, 65);
     frames_add(&f, 31, 65);
@@ -135,7 +137,34 @@ static void test_add_overlapping(void **state)
     assert_int_equal(frames_alloc(&f, FRAMES_LOW), 0);
     frames_add(&f, 0, 70); /* does not take back what is handed out */
     check(70, 0, 1);
-    assert_int_equal(frames_alloc(&f, FRAMES_LOW), 1);
+    expect_frames(FRAMES_LOW, 1, 64);
+    frames_add(&f, 0, 70); /* nor whole words of it */
+    check(70, 0, 64);
+    assert_int_equal(frames_alloc(&f, FRAMES_LOW), 64);
+}
+
+/* The end comes down over holes, and over nothing else. */
+static void test_lower_end(void **state)
+{
+    (void)state;
+    frames_init(&f);
+    frames_lower_end(&f);
+    assert_int_equal(f.end, 0);
+    frames_add(&f, 0, 100);
+    frames_lower_end(&f);
+    assert_int_equal(f.end, 100);
+    frames_remove(&f, 90, 200);
+    frames_remove(&f, 40, 50);
+    frames_lower_end(&f);
+    assert_int_equal(f.end, 90);
+    check(80, 0, 0);
+    frames_remove(&f, 1, 90);
+    frames_lower_end(&f);
+    assert_int_equal(f.end, 1);
+    frames_remove(&f, 0, 1);
+    frames_lower_end(&f);
+    assert_int_equal(f.end, 0);
+    check(0, 0, 0);
 }
 
 /* Only a frame that is handed out can be given back; anything else changes nothing. */
@@ -280,6 +309,35 @@ static void test_run_refusals(void **state)
     assert_int_equal(frames_alloc_run(&f, 31, 1, FRAMES_MAX), FRAMES_MAX - 31);
 }
 
+/* A short run may lie in the last two words, and in the last one. */
+static void test_runs_at_the_end(void **state)
+{
+    (void)state;
+    frames_init(&f);
+    frames_add(&f, FRAMES_MAX - 40, FRAMES_MAX);
+    assert_int_equal(frames_alloc_run(&f, 16, 1, FRAMES_MAX), FRAMES_MAX - 40);
+    assert_int_equal(frames_alloc_run(&f, 25, 1, FRAMES_MAX), FRAMES_NONE);
+    assert_int_equal(frames_alloc_run(&f, 24, 1, FRAMES_MAX), FRAMES_MAX - 24);
+    check(40, 0, 40);
+    assert_true(frames_free_run(&f, FRAMES_MAX - 40, 40));
+    assert_int_equal(frames_alloc_run(&f, 41, 1, UINT32_MAX), FRAMES_NONE);
+    check(40, 0, 0);
+}
+
+/* A run may begin at frame 0, end at the limit, and be all there is. */
+static void test_runs_of_everything(void **state)
+{
+    (void)state;
+    frames_init(&f);
+    frames_add(&f, 0, FRAMES_MAX);
+    assert_int_equal(frames_alloc_run(&f, 8, 1, 8), 0);
+    assert_true(frames_free_run(&f, 0, 8));
+    assert_int_equal(frames_alloc_run(&f, FRAMES_MAX, FRAMES_MAX, FRAMES_MAX), 0);
+    check(FRAMES_MAX, 0, FRAMES_MAX);
+    assert_true(frames_free_run(&f, 0, FRAMES_MAX));
+    check(FRAMES_MAX, 0, 0);
+}
+
 /* ---- The validator ---- */
 
 /* [64, 100) is RAM; 64 to 67 are reserved, 68 and 69 handed out. */
@@ -327,6 +385,8 @@ static void test_validator(void **state)
     expect_fault(FRAMES_PAST_END);
 
     f.words[0] &= ~(1u << 3); /* [96, 100) is free */
+    expect_fault(FRAMES_WORDS);
+    f.words[0] |= 1u; /* [0, 32) is a hole */
     expect_fault(FRAMES_WORDS);
     f.words[0] |= 1u << 4;
     expect_fault(FRAMES_WORDS);
@@ -427,11 +487,11 @@ static void test_random_operations(void **state)
     struct prng prng = { 20 };
 
     (void)state;
-    for (uint32_t round = 0; round < 60; round++)
+    for (uint32_t round = 0; round < test_rounds(60); round++)
         compare(&prng, SPLIT - 512, 1024, 3000);
-    for (uint32_t round = 0; round < 10; round++)
+    for (uint32_t round = 0; round < test_rounds(10); round++)
         compare(&prng, 0, 3 * FRAMES_GROUP, 12000);
-    for (uint32_t round = 0; round < 4; round++)
+    for (uint32_t round = 0; round < test_rounds(4); round++)
         compare(&prng, SPLIT - FRAMES_BLOCK, 2 * FRAMES_BLOCK, 30000);
     compare(&prng, 0, FRAMES_MAX, 60000);
 }
@@ -474,11 +534,14 @@ int main(void)
         cmocka_unit_test(test_zones),
         cmocka_unit_test(test_reserve_and_remove),
         cmocka_unit_test(test_add_overlapping),
+        cmocka_unit_test(test_lower_end),
         cmocka_unit_test(test_wrong_frees),
         cmocka_unit_test(test_end_of_bitmap),
         cmocka_unit_test(test_full_bitmap),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_run_refusals),
+        cmocka_unit_test(test_runs_at_the_end),
+        cmocka_unit_test(test_runs_of_everything),
         cmocka_unit_test(test_validator),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_nearly_full),

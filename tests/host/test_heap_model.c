@@ -20,6 +20,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "brief.h"
 #include "heap_play.h"
 #include "support.h"
 
@@ -60,7 +61,7 @@ static const struct profile profiles[] = {
 #define FULL_THOUSANDS 14500u
 #define QUICK_CALLS    3000000u
 
-static uint32_t calls_in_all = QUICK_CALLS;
+static uint32_t calls_in_all;
 
 static struct prng prng;
 
@@ -135,6 +136,8 @@ static void test_profiles_reach_the_limits(void **state)
     size_t failures = 0, chunks = 0, spares_dropped = 0;
 
     (void)state;
+    if (test_rounds(20) < 20)
+        skip(); /* this is about the profiles, not about the heap */
     for (size_t i = 0; i < ARRAY_SIZE(profiles); i++) {
         if (profiles[i].window > MIB)
             continue;
@@ -173,7 +176,7 @@ static void test_two_threads(void **state)
     (void)state;
     prng.state = 2;
     play_start(profile.window, true);
-    for (uint32_t round = 0; round < 20000; round++) {
+    for (uint32_t round = 0; round < test_rounds(20000); round++) {
         struct play_slot *slot = &play.slots[prng_below(&prng, 64)];
         size_t size = random_size(&profile);
 
@@ -192,7 +195,7 @@ static void test_two_threads(void **state)
         memset(slot->payload, slot->tag, size);
         check_sound();
     }
-    assert_true(met > 100);
+    assert_true(met > test_rounds(100));
     play_check_layout();
     play_end();
 }
@@ -209,6 +212,8 @@ int main(int argc, char **argv)
         calls_in_all = (uint32_t)strtoul(argv[1], NULL, 10);
     else if (getenv("RONINOS_TEST_ALL") != NULL)
         calls_in_all = FULL_THOUSANDS * 1000;
+    else
+        calls_in_all = test_rounds(QUICK_CALLS);
     for (size_t i = 0; i < ARRAY_SIZE(profiles); i++) {
         snprintf(names[i], sizeof(names[i]), "test_profile %zu: window of %u KiB%s", i,
                  profiles[i].window / KIB, profiles[i].use_small ? ", small objects" : "");

@@ -13,6 +13,7 @@
 
 #include <mem/memmap.h>
 #include "mem/layout.h"
+#include "brief.h"
 #include "support.h"
 
 #define FRAME (uint64_t) PAGE_SIZE
@@ -130,7 +131,7 @@ static void test_type_texts(void **state)
     (void)state;
     assert_string_equal(memmap_type_text(MEMMAP_AVAILABLE), "available");
     assert_string_equal(memmap_type_text(MEMMAP_RESERVED), "reserved");
-    assert_non_null(strstr(memmap_type_text(MEMMAP_ACPI), "ACPI"));
+    assert_string_equal(memmap_type_text(MEMMAP_ACPI), "ACPI tables");
     assert_non_null(strstr(memmap_type_text(MEMMAP_NVS), "NVS"));
     assert_non_null(strstr(memmap_type_text(MEMMAP_BAD), "bad"));
     assert_non_null(strstr(memmap_type_text(0), "unknown"));
@@ -232,6 +233,13 @@ static void test_reserved_wins(void **state)
     add(0, 8 * FRAME, MEMMAP_AVAILABLE);
     enter();
     expect_free(0, 0);
+    assert_int_equal(frames.end, 0);
+
+    /* RAM ends where the last of it is left. */
+    add(0, 8 * FRAME, MEMMAP_AVAILABLE);
+    add(6 * FRAME, FRAME * 4, MEMMAP_RESERVED);
+    enter();
+    assert_int_equal(frames.end, 6);
 }
 
 /* Overlapping and touching RAM counts once; a frame of two halves is in neither region. */
@@ -361,7 +369,7 @@ static void test_random_maps(void **state)
     struct prng prng = { 64 };
 
     (void)state;
-    for (uint32_t round = 0; round < 300; round++) {
+    for (uint32_t round = 0; round < test_rounds(300); round++) {
         uint32_t count = 1 + prng_below(&prng, 12), total = 0;
 
         for (uint32_t i = 0; i < count; i++) {

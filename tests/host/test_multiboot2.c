@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <multiboot2.h>
+#include "brief.h"
 #include "support.h"
 
 /* ---- Writing a block ---- */
@@ -367,12 +368,17 @@ static void test_no_end_tag(void **state)
     }
 }
 
-/* A status has words, whatever its number. */
+/* A status has words of its own, whatever its number. */
 static void test_status_texts(void **state)
 {
     (void)state;
-    for (int status = MULTIBOOT2_ITEM; status <= MULTIBOOT2_BAD_ENTRY_SIZE + 1; status++)
-        assert_true(strlen(multiboot2_status_text((enum multiboot2_status)status)) > 5);
+    for (int status = MULTIBOOT2_ITEM; status <= MULTIBOOT2_BAD_ENTRY_SIZE + 1; status++) {
+        const char *text = multiboot2_status_text((enum multiboot2_status)status);
+
+        assert_true(strlen(text) > 5);
+        for (int other = MULTIBOOT2_ITEM; other < status; other++)
+            assert_string_not_equal(text, multiboot2_status_text((enum multiboot2_status)other));
+    }
 }
 
 /* ---- Impossible sizes ---- */
@@ -387,13 +393,14 @@ static void test_block_size(void **state)
 
     (void)state;
     begin_block();
-    put_end();
-    put_end();
+    put_module(1, 2, "");
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         struct contents all;
 
+        mb.size = 24; /* of an earlier block */
         set32(0, wrong[i]);
         assert_int_equal(open_copy(24, 0), MULTIBOOT2_BAD_SIZE);
+        assert_int_equal(mb.size, 0);
         read_all(&all); /* whoever reads on finds it empty */
         assert_int_equal(all.regions_end, MULTIBOOT2_END);
     }
@@ -440,19 +447,70 @@ static void test_tag_size(void **state)
     }
 }
 
-/* A broken tag stays broken: asking again neither reads on nor ends differently. */
+/* A broken tag stays broken, an end the end: asking again neither reads on nor ends differently. */
 static void test_ask_again(void **state)
 {
-    struct multiboot2_walk walk = { 0, 0 };
-    struct multiboot2_region region;
+    static const struct {
+        enum tag_type type;
+        uint32_t size;
+        enum multiboot2_status status;
+    } cases[] = {
+        { UNKNOWN, 0, MULTIBOOT2_BAD_TAG },
+        { UNKNOWN, 1000, MULTIBOOT2_BAD_TAG },
+        { MEMORY_MAP, 8, MULTIBOOT2_BAD_TAG },
+        { END, 8, MULTIBOOT2_END },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct multiboot2_walk walk = { 0, 0 }, modules = { 0, 0 };
+        struct multiboot2_region region;
+        struct multiboot2_module module;
+
+        begin_block();
+        begin_tag(cases[i].type);
+        set32(block.tag + 4, cases[i].size);
+        begin_memory_map(24); /* for who reads on */
+        put_region(1, 2, 3);
+        put_module(1, 2, "behind");
+        open_block();
+        for (int again = 0; again < 3; again++) {
+            region = (struct multiboot2_region){ 7, 7, 7 };
+            assert_int_equal(multiboot2_next_region(&mb, &walk, &region), cases[i].status);
+            expect_region(&region, 0, 0, 0);
+        }
+        if (cases[i].type == MEMORY_MAP)
+            continue; /* for modules it is a tag like any other */
+        for (int again = 0; again < 3; again++) {
+            module = (struct multiboot2_module){ 7, 8, "old" };
+            assert_int_equal(multiboot2_next_module(&mb, &modules, &module), cases[i].status);
+            assert_int_equal(module.start | module.end, 0);
+            assert_string_equal(module.command_line, "");
+        }
+    }
+}
+
+/* A walk that stands where this block has nothing finds nothing there, and reads nothing outside.
+ */
+static void test_walk_of_another_block(void **state)
+{
+    static const uint32_t entries[] = { 0x1000, 0x7fffffff, 0xfffffff0 - 8 };
 
     (void)state;
     begin_block();
-    begin_tag(UNKNOWN);
-    put_end();
+    begin_memory_map(24);
+    put_region(1, 2, 3);
     open_block();
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        struct multiboot2_walk walk = { 8, entries[i] };
+        struct multiboot2_region region = { 7, 7, 7 };
+
         assert_int_equal(multiboot2_next_region(&mb, &walk, &region), MULTIBOOT2_BAD_TAG);
+        expect_region(&region, 0, 0, 0);
+    }
+    struct multiboot2_walk behind = { block.size + 8, 0 };
+    struct multiboot2_module module;
+    assert_int_equal(multiboot2_next_module(&mb, &behind, &module), MULTIBOOT2_END);
 }
 
 /* A tag may be too short for what it should hold, be there more bytes behind it or not. */
@@ -477,16 +535,53 @@ static void test_short_tags(void **state)
         assert_int_equal(all.module_count, size < 16 ? 0 : 1);
         set32(0, 8 + size);
         expect_modules(size < 16 ? 0 : 1, size < 16 ? MULTIBOOT2_BAD_TAG : MULTIBOOT2_END);
+    }
+}
 
-        struct multiboot2_framebuffer fb;
+/* A framebuffer's colours count only if they are there to the last byte. */
+static void test_short_framebuffers(void **state)
+{
+    (void)state;
+    for (uint32_t size = 8; size <= 38; size++) {
+        struct multiboot2_framebuffer fb, nothing = { 0 };
+        uint8_t all = size == 38;
+
         begin_block();
         put_framebuffer();
         set32(block.tag + 4, size);
         open_block();
         assert_int_equal(multiboot2_framebuffer(&mb, &fb), size >= 30);
-        assert_int_equal(fb.red.position, size >= 38 ? 16 : 0);
-        assert_int_equal(fb.blue.size, size >= 38 ? 21 : 0);
+        if (size < 30)
+            assert_memory_equal(&fb, &nothing, sizeof(fb));
+        assert_int_equal(fb.red.position, all * 16);
+        assert_int_equal(fb.red.size, all * 17);
+        assert_int_equal(fb.green.position, all * 18);
+        assert_int_equal(fb.green.size, all * 19);
+        assert_int_equal(fb.blue.position, all * 20);
+        assert_int_equal(fb.blue.size, all * 21);
         assert_int_equal(fb.colours, 0);
+    }
+}
+
+/* What stands in a broken tag, or is not there, is not given. */
+static void test_broken_single_tags(void **state)
+{
+    static const enum tag_type types[] = { COMMAND_LINE, RSDP_NEW, UNKNOWN };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        struct multiboot2_rsdp rsdp;
+        char text[8] = "#######";
+
+        begin_block();
+        put_string(types[i], "abc");
+        if (types[i] != UNKNOWN)
+            set32(block.tag + 4, 1000);
+        open_block();
+        multiboot2_command_line(&mb, text, sizeof(text));
+        assert_string_equal(text, "");
+        assert_false(multiboot2_rsdp(&mb, MULTIBOOT2_RSDP_NEW, &rsdp));
+        expect_rsdp(&rsdp, 0, 0);
     }
 }
 
@@ -505,6 +600,11 @@ static void test_framebuffer_ranges(void **state)
         { 0x80000000, 5463, 1366, 768, 32, false },
         { 0x80000000, 2732, 1366, 768, 15, true }, /* 15 bits take two bytes */
         { 0x80000000, 2731, 1366, 768, 15, false },
+        { 0x80000000, 2732, 1366, 768, 9, true }, /* as many as 9 do */
+        { 0x80000000, 2731, 1366, 768, 9, false },
+        { 0x80000000, 10928, 1366, 768, 64, true },
+        { 0x80000000, 10927, 1366, 768, 64, false },
+        { 0x80000000, 1, 1, 1, 8, true },
         { 0x80000000, 5464, 0, 768, 32, false },
         { 0x80000000, 5464, 1366, 0, 32, false },
         { 0, 5464, 1366, 768, 32, false },
@@ -539,15 +639,15 @@ static void test_palettes(void **state)
     static const struct {
         uint32_t said, there, more, colours;
     } cases[] = {
-        { 0, 0, 0, 0 },       { 2, 2, 0, 2 },          { 2, 200, 0, 2 },
-        { 3, 2, 0, 2 },       { 3, 2, 2, 2 },          { 3, 2, 3, 3 },
-        { 256, 256, 0, 256 }, { 0xffff, 256, 1, 256 }, { 300, 300, 0, 300 },
+        { 0, 0, 0, 0 },       { 2, 2, 0, 2 },       { 2, 200, 0, 2 },     { 3, 2, 0, 2 },
+        { 3, 2, 2, 2 },       { 3, 2, 3, 3 },       { 256, 256, 0, 256 }, { 0xffff, 256, 1, 256 },
+        { 300, 300, 0, 300 }, { 300, 600, 0, 300 },
     };
 
     (void)state;
     for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct multiboot2_framebuffer fb;
-        struct multiboot2_colour colour;
+        struct multiboot2_colour colour = { 9, 9, 9 };
 
         begin_block();
         put_indexed(cases[i].said, cases[i].there, cases[i].more);
@@ -556,6 +656,7 @@ static void test_palettes(void **state)
         assert_int_equal(fb.colours, cases[i].colours);
         assert_int_equal(fb.red.size, 0);
         assert_false(multiboot2_palette(&mb, fb.colours, &colour));
+        assert_int_equal(colour.red | colour.green | colour.blue, 0);
         assert_false(multiboot2_palette(&mb, 0xffffffff, &colour));
         for (uint32_t j = 0; j < fb.colours; j++)
             assert_true(multiboot2_palette(&mb, j, &colour));
@@ -709,6 +810,22 @@ static void test_module_borders(void **state)
     expect_modules(3, MULTIBOOT2_BAD_TAG);
 }
 
+/* A string is taken as it is, whatever characters it has, up to its zero. */
+static void test_strange_characters(void **state)
+{
+    static const char strange[] = "\x01 \x7f\x80\xff\n";
+    struct contents all;
+
+    (void)state;
+    begin_block();
+    put_string(COMMAND_LINE, strange);
+    put_module(1, 2, strange);
+    open_block();
+    read_all(&all);
+    assert_string_equal(all.command_line, strange);
+    assert_string_equal(all.modules[0].command_line, strange);
+}
+
 /* A command line that no zero ends is cut by its tag; a long one by the room there is. */
 static void test_unterminated_strings(void **state)
 {
@@ -814,7 +931,7 @@ static void test_random_damage(void **state)
     (void)state;
     put_good_block();
     memcpy(good, block.bytes, sizeof(good));
-    for (uint32_t round = 0; round < 500000; round++) {
+    for (uint32_t round = 0; round < test_rounds(500000); round++) {
         memcpy(block.bytes, good, block.size);
         for (uint32_t i = prng_below(&prng, 4); i < 4; i++)
             damage(&prng);
@@ -824,9 +941,9 @@ static void test_random_damage(void **state)
         read_all(&all);
         seen[all.regions_end]++;
     }
-    assert_true(seen[MULTIBOOT2_END] > 1000);
-    assert_true(seen[MULTIBOOT2_BAD_TAG] > 1000);
-    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > 1000);
+    assert_true(seen[MULTIBOOT2_END] > test_rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_TAG] > test_rounds(1000));
+    assert_true(seen[MULTIBOOT2_BAD_ENTRY_SIZE] > test_rounds(1000));
 }
 
 int main(void)
@@ -840,11 +957,15 @@ int main(void)
         cmocka_unit_test(test_block_size),
         cmocka_unit_test(test_tag_size),
         cmocka_unit_test(test_ask_again),
+        cmocka_unit_test(test_walk_of_another_block),
         cmocka_unit_test(test_short_tags),
+        cmocka_unit_test(test_short_framebuffers),
+        cmocka_unit_test(test_broken_single_tags),
         cmocka_unit_test(test_entry_size),
         cmocka_unit_test(test_cut_entry),
         cmocka_unit_test(test_several_maps),
         cmocka_unit_test(test_module_borders),
+        cmocka_unit_test(test_strange_characters),
         cmocka_unit_test(test_unterminated_strings),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_random_damage),

@@ -21,6 +21,7 @@
 #include <mem/paging.h>
 #include <mem/pmm.h>
 #include "mem/layout.h"
+#include "brief.h"
 #include "support.h"
 
 #define RAM_FRAMES  256u
@@ -919,7 +920,7 @@ static void test_random_operations(void **state)
     (void)state;
     start(4 * MIB);
     memset(model, 0, sizeof(model));
-    for (uint32_t round = 0; round < 40000; round++) {
+    for (uint32_t round = 0; round < test_rounds(40000); round++) {
         uint32_t area = prng_below(&prng, AREAS), page = prng_below(&prng, AREA_PAGES);
         vaddr_t virt = model_address(area, page);
         struct model_page *p = &model[area][page];
