@@ -85,7 +85,8 @@ HOSTCC  := gcc
 HOSTAR  := ar
 PYTHON  := /usr/bin/python3
 
-B := build
+# CHECK=1: the checking build, in a folder of its own, for every goal alike.
+B := build$(if $(CHECK),/check)
 
 # ---- Kernel ----------------------------------------------------------------------------------
 
@@ -124,7 +125,41 @@ ifeq ($(UBSAN),)
 CFLAGS += -fno-sanitize=null,alignment,object-size,pointer-overflow
 endif
 # The way from one thread to the next is to stay below 100 instructions.
-$B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=all
+$B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined,bounds-strict
+
+# CHECK=1: every access to memory is looked up in a shadow, and locks are checked (kernel/check/).
+# Only GCC can do this for a 32-bit kernel.
+ifeq ($(CHECK),)
+SOURCES := $(filter-out kernel/check/%,$(SOURCES))
+else
+CHECKED := -fsanitize=kernel-address -fasan-shadow-offset=0x80000000 \
+	--param asan-instrumentation-with-call-threshold=0 --param asan-stack=1 --param asan-globals=1 \
+	-fsanitize-address-use-after-scope
+# Red zones lie at multiples of 8 in a frame, and so must the frame.
+CFLAGS  := $(subst stack-boundary=2,stack-boundary=4,$(CFLAGS)) -DCHECK $(CHECKED)
+ASFLAGS += -DCHECK
+# What checks is not checked, nor is the heap, which keeps its books in memory that is forbidden to
+# all others, nor the laboratory, which touches what it is told to. linker.ld has the list too.
+UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
+	kernel/address.c kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
+	kernel/shell/cmd_laboratory.c
+# kernel/check/heap.c stands for kmalloc.c, and tests that foretell where blocks are placed know
+# nothing of its red zones.
+SOURCES := $(filter-out kernel/kmalloc.c $(addprefix kernel/selftest/,naive_heap.c test_heap_placement.c),\
+	$(SOURCES))
+# What runs before there is a shadow has no red zones on its stack: the compiler writes them without
+# asking.
+UNCHECKED_STACKS := \
+	$(addprefix kernel/,backtrace.c boot_info.c cmdline.c kernel.c log.c multiboot2.c panic.c) \
+	$(addprefix kernel/drivers/,console.c counter.c framebuffer.c hpet.c pit.c pixel.c pm_timer.c psf.c \
+		screen.c serial.c terminal.c timer.c tsc.c vga_text.c) \
+	$(addprefix kernel/lib/,number.c printf.c string.c) \
+	$(addprefix kernel/mem/,frames.c memmap.c owners.c page_table.c paging.c pmm.c \
+		starve.c) \
+	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c stack_guard.c trap.c tsc_rate.c)
+$(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
+$(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
+endif
 OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
@@ -140,6 +175,7 @@ PURE := \
 		xhci_context.c xhci_device.c xhci_ports.c xhci_ring.c) \
 	$(addprefix kernel/shell/,line.c tokenize.c) \
 	$(addprefix kernel/x86/,tsc_rate.c) \
+	$(addprefix kernel/check/,drawing.c frame.c order.c shadow.c) \
 	$(addprefix kernel/lib/,crc32.c error.c number.c printf.c qr.c qr_text.c report.c)
 
 .PHONY: all
@@ -179,7 +215,7 @@ $B/kernel/drivers/font.S.o: ASFLAGS += -DFONT='"$B/font.psf"'
 
 $B/linker.ld: linker.ld kernel/mem/layout.h Makefile
 	@mkdir -p $(@D)
-	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $< -o $@
+	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $(if $(CHECK),-DCHECK) $< -o $@
 
 # The image is linked twice: first without symbols, then with the tables of its own functions and source
 # lines, which are the last thing in .rodata and so move no function. The build checks that they did not.
@@ -452,6 +488,7 @@ help:
 	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
 	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
+	@echo "make CHECK=1 ...  the same with a kernel that checks its accesses to memory and its locks"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
 	@echo "make mutants      breaks sources in small ways: do host tests notice? FILES=..., MUTATE=..."

@@ -29,6 +29,12 @@ struct panic_cause {
 /* The same of a fault. */
 _Noreturn void panic_by(const struct panic_cause *cause, const char *format, ...) PRINTF(2, 3);
 
+/*
+ * Adds to the panic that is about to follow: `print` is called once, behind the calls. For who
+ * knows more than fits the first line.
+ */
+void panic_details(void (*print)(void));
+
 #define ASSERT(expression)                                                                         \
     do {                                                                                           \
         if (!(expression))                                                                         \

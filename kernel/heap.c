@@ -526,7 +526,7 @@ size_t heap_usable_size(const void *ptr, const char *caller)
 
 /* ---- Looking at it ---- */
 
-bool heap_is_live(const void *ptr)
+bool heap_core_is_live(const void *ptr)
 {
     struct heap_live live;
     uint32_t state = heap_lock();

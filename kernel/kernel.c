@@ -3,6 +3,7 @@
  */
 #include "mem/layout.h"
 #include <boot_info.h>
+#include <check.h>
 #include <cmdline.h>
 #include <drivers/acpi.h>
 #include <drivers/input.h>
@@ -90,6 +91,7 @@ static void init_paging(void)
 {
     paging_init(pmm_phys_limit());
     gdt_set_page_directory(cpu_read_cr3());
+    check_init();
     window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0, cpu.has_pat);
     screen_map();
     boot_info_after_paging();
@@ -144,6 +146,7 @@ static const char *smoke_test(void)
                 return "a block lost its contents";
             kfree(blocks[i]);
         }
+        check_heap_drain();
     }
     return heap_validate() == HEAP_SOUND ? NULL : "the heap is not sound";
 }

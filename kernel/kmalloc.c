@@ -267,6 +267,11 @@ size_t kmalloc_usable_size(const void *ptr)
     return guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
 }
 
+bool heap_is_live(const void *ptr)
+{
+    return heap_core_is_live(ptr);
+}
+
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 {
     struct heap_live live;

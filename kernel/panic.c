@@ -11,6 +11,7 @@
 #include "x86/trap.h"
 #include <address.h>
 #include <backtrace.h>
+#include <check.h>
 #include <drivers/console.h>
 #include <drivers/power.h>
 #include <drivers/serial.h>
@@ -177,8 +178,21 @@ static void print_title(const char *text)
 }
 
 /* After the title, in this order. */
+static void (*details)(void); /* printed behind the calls */
+
+void panic_details(void (*print_them)(void))
+{
+    details = print_them;
+}
+
+static void print_details(const struct origin *origin UNUSED)
+{
+    if (details != NULL)
+        details();
+}
+
 static void (*const parts[])(const struct origin *) = { print_registers, print_address, print_calls,
-                                                        print_log };
+                                                        print_details, print_log };
 static bool left_out[ARRAY_SIZE(parts)];
 static uint32_t present; /* the part that is being printed */
 
@@ -216,6 +230,7 @@ _Noreturn static void report(struct origin *origin, const char *format, va_list 
     static char text[256];
 
     interrupts_disable();
+    check_stop();
     if (++depth == 1) {
         first = *origin;
         first.cr0 = cpu_read_cr0();

@@ -7,6 +7,7 @@
  * outside of the given ranges is ever read.
  */
 #include <lib/string.h>
+#include <check.h>
 
 /*
  * GCC knows a loop that copies or fills when it sees one and puts a call of memcpy or memset in
@@ -32,7 +33,7 @@ static bool word_aligned(const void *address)
  * Ascending copy. Also right where the ranges overlap and `dst` is the lower one: each byte is
  * stored at or below the place of bytes that have been read already.
  */
-static void copy_up(unsigned char *dst, const unsigned char *src, size_t size)
+UNCHECKED static void copy_up(unsigned char *dst, const unsigned char *src, size_t size)
 {
     for (; size > 0 && !word_aligned(dst); size--)
         *dst++ = *src++;
@@ -46,7 +47,7 @@ static void copy_up(unsigned char *dst, const unsigned char *src, size_t size)
 }
 
 /* Descending copy, from the end: the mirror image, for overlaps where `dst` is the higher one. */
-static void copy_down(unsigned char *dst, const unsigned char *src, size_t size)
+UNCHECKED static void copy_down(unsigned char *dst, const unsigned char *src, size_t size)
 {
     dst += size;
     src += size;
@@ -61,14 +62,18 @@ static void copy_down(unsigned char *dst, const unsigned char *src, size_t size)
         *--dst = *--src;
 }
 
-void *memcpy(void *restrict dst, const void *restrict src, size_t size)
+UNCHECKED void *memcpy(void *restrict dst, const void *restrict src, size_t size)
 {
+    check_read(src, size);
+    check_write(dst, size);
     copy_up(dst, src, size);
     return dst;
 }
 
-void *memmove(void *dst, const void *src, size_t size)
+UNCHECKED void *memmove(void *dst, const void *src, size_t size)
 {
+    check_read(src, size);
+    check_write(dst, size);
     /* Where `dst` is the lower one the difference wraps and is larger than any size. */
     if ((uintptr_t)dst - (uintptr_t)src < size)
         copy_down(dst, src, size);
@@ -77,12 +82,13 @@ void *memmove(void *dst, const void *src, size_t size)
     return dst;
 }
 
-void *memset(void *dst, int value, size_t size)
+UNCHECKED void *memset(void *dst, int value, size_t size)
 {
     unsigned char *bytes = dst;
     unsigned char byte = (unsigned char)value;
     uint32_t pattern = byte * 0x01010101u;
 
+    check_write(dst, size);
     for (; size > 0 && !word_aligned(bytes); size--)
         *bytes++ = byte;
     for (; size >= WORD_SIZE; size -= WORD_SIZE) {
@@ -94,11 +100,13 @@ void *memset(void *dst, int value, size_t size)
     return dst;
 }
 
-int memcmp(const void *a, const void *b, size_t size)
+UNCHECKED int memcmp(const void *a, const void *b, size_t size)
 {
     const unsigned char *left = a;
     const unsigned char *right = b;
 
+    check_read(a, size);
+    check_read(b, size);
     for (; size > 0; size--, left++, right++) {
         if (*left != *right)
             return *left - *right;

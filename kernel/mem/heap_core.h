@@ -26,6 +26,9 @@ bool heap_resize(void *ptr, size_t size, const char *caller) MUST_CHECK;
 /* Bytes that may be used at a live pointer. Panics, naming `caller`, if it is none. */
 size_t heap_usable_size(const void *ptr, const char *caller);
 
+/* Whether `ptr` is what was given and is live. Any address is allowed. */
+bool heap_core_is_live(const void *ptr);
+
 /* ---- Parts of the common ways, for kmalloc.c. The caller holds the spinlock. ---- */
 
 struct heap_core {

@@ -3,6 +3,8 @@
  */
 #include <heap_lock.h>
 #include <heap_system.h>
+#include "mem/layout.h"
+#include <check.h>
 #include <error.h>
 #include <mem/paging.h>
 #include <sched/sched.h>
@@ -14,12 +16,20 @@ static struct mutex grow_mutex = MUTEX_INITIALIZER(grow_mutex);
 
 bool heap_system_map(vaddr_t first, size_t pages)
 {
-    return map_new_pages(first, pages, PAGE_WRITE, FRAME_HEAP) == OK;
+    vaddr_t end = first + pages * PAGE_SIZE;
+
+    if (map_new_pages(first, pages, PAGE_WRITE, FRAME_HEAP) != OK)
+        return false;
+    if (check_cover(first, end))
+        return true;
+    unmap_and_free_pages(first, pages, FRAME_HEAP);
+    return false;
 }
 
 void heap_system_unmap(vaddr_t first, size_t pages)
 {
     unmap_and_free_pages(first, pages, FRAME_HEAP);
+    check_uncover(first, first + pages * PAGE_SIZE);
 }
 
 void heap_system_grow_lock(void)

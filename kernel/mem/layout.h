@@ -5,9 +5,10 @@
  *   0x00001000 - 0x18000000  identity mapping, up to min(end of managed RAM, HEAP_BASE)
  *   0x18000000 - 0x38000000  the heap, mapped page by page
  *   0x38000000 - 0x39000000  the heap's index
- *   0x39000000 - 0x40000000  thread stacks, each above a guard page that stays unmapped
+ *   0x39000000 - 0x3fc00000  thread stacks, each above a guard page that stays unmapped
+ *   0x3fc00000 - 0x40000000  never mapped: for tests, and for `crash`
  *   0x40000000 - 0x80000000  windows onto what is not identity-mapped (map_window)
- *   0x80000000 - 0xa0000000  kept free for a checking build's shadow memory
+ *   0x80000000 - 0xa0000000  the checking build's shadow memory (kernel/check/), else free
  *   0xa0000000 - 0xffffffff  free: the memory laboratory's `map` may use it, like what lies
  *                            between the identity mapping and the heap on small machines
  *
@@ -45,18 +46,30 @@
 #define HEAP_INDEX_END    0x39000000
 
 #define STACKS_BASE       0x39000000
-#define STACKS_END        0x40000000
-/* A slot is a guard page and the stack above it. */
-#define STACK_SIZE        0x4000
-#define STACK_SLOT_SIZE   (PAGE_SIZE + STACK_SIZE)
+#define STACKS_END        0x3fc00000
+/*
+ * A slot is a guard page and the stack above it. Red zones make frames larger: in the checking
+ * build a slot has 32 KiB, which are those of one page of shadow.
+ */
+#ifdef CHECK
+#define STACK_SIZE 0x7000
+#else
+#define STACK_SIZE 0x4000
+#endif
+#define STACK_SLOT_SIZE (PAGE_SIZE + STACK_SIZE)
 
-#define WINDOWS_BASE      0x40000000
-#define WINDOWS_END       0x80000000
+#define NOWHERE_BASE    0x3fc00000
+#define NOWHERE_END     0x40000000
 
-#define SHADOW_BASE       0x80000000
-#define SHADOW_END        0xa0000000
+#define WINDOWS_BASE    0x40000000
+#define WINDOWS_END     0x80000000
+
+#define SHADOW_BASE     0x80000000
+#define SHADOW_END      0xa0000000
+/* A byte of shadow tells of 8 bytes: the byte for `address` is at SHADOW_BASE + address / 8. */
+#define SHADOW_SHIFT    3
 
 /* The stack that start.S sets up; kernel_main and later the idle thread run on it. */
-#define BOOT_STACK_SIZE   0x4000
+#define BOOT_STACK_SIZE STACK_SIZE
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * The page directory and its tables as a data structure: which tables there are, where they come
- * from, and how many entries each holds. What the entries say is paging.c's business, and
- * address.c's to show; nobody else includes this.
+ * from, and how many entries each holds. What the entries say is paging.c's business, and address.c's
+ * to show. Nobody else includes this but the checking build's shadow (check/pages.c), whose tables
+ * are its own.
  *
  * The caller holds mmu_lock() around every function here but tables_init() and tables_in_use().
  */
@@ -19,6 +20,8 @@
 /* Intel SDM vol 3, "32-Bit Paging", formats of the entries. */
 #define ENTRY_PRESENT (1u << 0)
 #define ENTRY_LARGE   (1u << 7)
+#define ENTRY_FOREIGN                                                                              \
+    (1u << 9) /* ignored by the CPU: leads to a table that paging.c leaves alone */
 
 typedef uint32_t entry_t;
 
@@ -38,10 +41,10 @@ static inline uint32_t table_index(vaddr_t virt)
 
 static inline bool is_table(entry_t entry)
 {
-    return (entry & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
+    return (entry & (ENTRY_PRESENT | ENTRY_LARGE | ENTRY_FOREIGN)) == ENTRY_PRESENT;
 }
 
-/* The directory's entry for an address: empty, a table, or a 4 MiB page. */
+/* The directory's entry for an address: empty, a table, a foreign one, or a 4 MiB page. */
 static inline entry_t *directory_entry(vaddr_t virt)
 {
     return &page_directory[directory_index(virt)];

@@ -11,6 +11,7 @@
 #include <drivers/timer.h>
 #include <mem/sections.h>
 #include <panic.h>
+#include <sched/lock_check.h>
 #include <sched/sync.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -60,6 +61,7 @@ void sched_switch(void)
     struct thread *previous = current;
 
     ASSERT(!interrupts_enabled() && !irq_active());
+    lock_check_sleep();
     charge(previous);
     if (previous->state == THREAD_RUNNING) {
         previous->state = THREAD_READY;
@@ -161,6 +163,7 @@ void wait_queue_wake_all(struct wait_queue *queue)
 bool thread_sleep(uint32_t ms)
 {
     ASSERT(running && current != &idle);
+    lock_check_sleep();
 
     uint32_t flags = interrupts_save();
     if (!current->interrupted) {

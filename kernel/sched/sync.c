@@ -4,6 +4,7 @@
  */
 #include <sched/sync.h>
 #include <panic.h>
+#include <sched/lock_check.h>
 #include <sched/thread.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -12,16 +13,20 @@ void mutex_init(struct mutex *mutex)
 {
     mutex->owner = NULL;
     wait_queue_init(&mutex->waiters);
+    lock_check_forget(mutex);
 }
 
 void mutex_lock(struct mutex *mutex)
 {
+    lock_check_wait(mutex, LOCK_MUTEX);
+    lock_check_sleep();
     ASSERT(!irq_active() && mutex->owner != thread_current());
 
     uint32_t flags = interrupts_save();
     while (mutex->owner != NULL)
         wait_queue_wait(&mutex->waiters, WAIT_UNINTERRUPTIBLE, 0);
     mutex->owner = thread_current();
+    lock_check_taken(mutex, LOCK_MUTEX);
     interrupts_restore(flags);
 }
 
@@ -29,14 +34,17 @@ bool mutex_try_lock(struct mutex *mutex)
 {
     uint32_t flags = interrupts_save();
     bool free = mutex->owner == NULL;
-    if (free)
+    if (free) {
         mutex->owner = thread_current();
+        lock_check_taken(mutex, LOCK_MUTEX);
+    }
     interrupts_restore(flags);
     return free;
 }
 
 void mutex_unlock(struct mutex *mutex)
 {
+    lock_check_release(mutex, LOCK_MUTEX);
     ASSERT(mutex->owner == thread_current());
 
     uint32_t flags = interrupts_save();
@@ -55,6 +63,7 @@ bool semaphore_wait(struct semaphore *semaphore, enum wait_flags flags)
 {
     bool ok = true;
 
+    lock_check_sleep();
     uint32_t state = interrupts_save();
     while (ok && semaphore->count == 0)
         ok = wait_queue_wait(&semaphore->waiters, flags, 0);

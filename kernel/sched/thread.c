@@ -7,6 +7,7 @@
 #include <sched/thread.h>
 #include "mem/layout.h"
 #include "sched/sched_core.h"
+#include <check.h>
 #include <drivers/timer.h>
 #include <error.h>
 #include <heap.h>
@@ -40,6 +41,14 @@ static uint32_t slot_of(vaddr_t address)
     return (uint32_t)(address - STACKS_BASE) / STACK_SLOT_SIZE;
 }
 
+static void free_stack(vaddr_t stack)
+{
+    owners[slot_of(stack)] = NULL;
+    check_uncover(stack - PAGE_SIZE, stack + STACK_SIZE);
+    unmap_and_free_pages(stack, STACK_PAGES, FRAME_STACKS);
+    slot_used[slot_of(stack)] = false;
+}
+
 /* A mapped stack's lowest address, or 0. */
 static vaddr_t alloc_stack(void)
 {
@@ -54,18 +63,16 @@ static vaddr_t alloc_stack(void)
 
     if (slot == SLOTS)
         return 0;
-    if (map_new_pages(stack_of_slot(slot), STACK_PAGES, PAGE_WRITE, FRAME_STACKS) != OK) {
+    vaddr_t stack = stack_of_slot(slot);
+    if (map_new_pages(stack, STACK_PAGES, PAGE_WRITE, FRAME_STACKS) != OK) {
         slot_used[slot] = false;
         return 0;
     }
-    return stack_of_slot(slot);
-}
-
-static void free_stack(vaddr_t stack)
-{
-    owners[slot_of(stack)] = NULL;
-    unmap_and_free_pages(stack, STACK_PAGES, FRAME_STACKS);
-    slot_used[slot_of(stack)] = false;
+    if (!check_cover(stack - PAGE_SIZE, stack + STACK_SIZE)) {
+        free_stack(stack);
+        return 0;
+    }
+    return stack;
 }
 
 /* ---- Life ---- */

@@ -3,6 +3,7 @@
  */
 #include "selftest/support.h"
 #include "mem/layout.h"
+#include <check.h>
 #include <error.h>
 #include <heap.h>
 #include <lib/bits.h>
@@ -36,13 +37,18 @@ void selftest_leave(void)
 
 #define SPARE     (128u * KIB) /* more than the heap keeps mapped above its blocks */
 
-/* A size that the heap tries for, but that no heap with a block in it can have. */
-#define TOO_LARGE (HEAP_MAX - 16)
+/*
+ * A size that the heap tries for, with what guards and red zones add to it, but that no heap which
+ * holds the threads' records can have.
+ */
+#define TOO_LARGE (HEAP_MAX - 256)
 
 void trim_heap(void)
 {
+    check_heap_drain();
     kfree(kmalloc(TOO_LARGE)); /* takes spare chunks back before it says NULL */
     kfree(kmalloc(heap_get_stats().largest_free + SPARE)); /* leaves many pages unused at the top */
+    check_heap_drain();
 }
 
 static uint32_t count_threads(void)
@@ -73,7 +79,7 @@ struct figures figures_take(void)
 
     struct heap_stats heap = heap_get_stats();
     return (struct figures){
-        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE),
+        .frames = pmm_get_stats().free + (uint32_t)(heap.total / PAGE_SIZE) + check_heap_frames(),
         .tables = paging_table_frames(),
         .mapped = count_mapped(STACKS_BASE),
         .threads = count_threads(),

@@ -18,7 +18,7 @@ void selftest_leave(void);
 void trim_heap(void);
 
 struct figures {
-    uint32_t frames; /* free ones and the heap's pages: the heap may keep some for later */
+    uint32_t frames; /* free ones and the heap's pages and shadow: it may keep some for later */
     uint32_t tables; /* page tables */
     uint32_t mapped; /* pages mapped for stacks, windows and whatever lies above */
     uint32_t threads;

@@ -32,7 +32,7 @@
 #define RANGE_PAGES 64u
 
 /* A table's worth of addresses that nothing is mapped at. */
-#define SPACE       SHADOW_BASE
+#define SPACE       NOWHERE_BASE
 
 /* What an operation and its counterpart took in a round; the second is 0 where there is none. */
 struct ticks {

@@ -2,6 +2,7 @@
  * The command `crash`: provokes a fault, to show how it is named.
  */
 #include <shell/shell.h>
+#include <shell/crash.h>
 #include "mem/layout.h"
 #include <heap.h>
 #include <lib/string.h>
@@ -38,7 +39,7 @@ static void crash_null_call(void)
 
 static void crash_unmapped(void)
 {
-    (void)*address_of(SHADOW_BASE);
+    (void)*address_of(NOWHERE_BASE);
 }
 
 static void crash_text_write(void)
@@ -204,15 +205,37 @@ static const struct crash {
     { "assert", crash_assert, "asserts what is not true" },
 };
 
+/* What only the checking build sees. */
+#ifdef CHECK
+#define NEEDS_CHECK ""
+#else
+#define NEEDS_CHECK " (needs the checking build)"
+#endif
+
+static enum shell_result crash_checked(const struct crash_kind *kind)
+{
+    if (NEEDS_CHECK[0] != '\0')
+        return shell_error("%s needs the checking build: make CHECK=1", kind->kind);
+    kind->provoke();
+    return shell_error("nothing has noticed it");
+}
+
 static const char *kinds(uint32_t argument, uint32_t index)
 {
-    return argument == 1 && index < ARRAY_SIZE(crashes) ? crashes[index].kind : NULL;
+    if (argument != 1)
+        return NULL;
+    if (index < ARRAY_SIZE(crashes))
+        return crashes[index].kind;
+    const struct crash_kind *kind = _crashes_start + (index - ARRAY_SIZE(crashes));
+    return kind < _crashes_end ? kind->kind : NULL;
 }
 
 static void list_kinds(void)
 {
     for (const struct crash *crash = crashes; crash < crashes + ARRAY_SIZE(crashes); crash++)
         kprintf("%-20s %s\n", crash->kind, crash->what);
+    for (const struct crash_kind *kind = _crashes_start; kind < _crashes_end; kind++)
+        kprintf("%-20s %s" NEEDS_CHECK "\n", kind->kind, kind->does);
 }
 
 SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the kinds",
@@ -229,6 +252,10 @@ SHELL_COMMAND_COMPLETED(crash, "crash [KIND]", "provokes a fault, or lists the k
             continue;
         crashes[i].provoke();
         return shell_error("nothing has noticed it");
+    }
+    for (const struct crash_kind *kind = _crashes_start; kind < _crashes_end; kind++) {
+        if (strcmp(argv[1], kind->kind) == 0)
+            return crash_checked(kind);
     }
     return shell_error("unknown kind %.32s", argv[1]);
 }

@@ -216,7 +216,7 @@ SHELL_COMMAND(kfree, "kfree ADDR", "gives back a block that kmalloc gave", "kfre
 
     if (argc != 2 || !parse_hex(argv[1], &address))
         return SHELL_USAGE;
-    if (!heap_is_live((const void *)(uintptr_t)address))
+    if (!heap_core_is_live((const void *)(uintptr_t)address))
         return shell_error("0x%08x is not a live block", address);
     if (!lab_remove_block(address))
         return shell_error("0x%08x is a block of the kernel", address);

@@ -5,9 +5,11 @@
 #include "mem/layout.h"
 #include "mem/small.h"
 #include <boot_info.h>
+#include <check.h>
 #include <heap.h>
 #include <lib/crc32.h>
 #include <lib/number.h>
+#include <lib/string.h>
 #include <log.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
@@ -31,7 +33,8 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
     if (argc != 1)
         return SHELL_USAGE;
 
-    /* All figures of the same moment. */
+    /* All figures of the same moment; what is freed counts as free. */
+    check_heap_drain();
     uint32_t flags = interrupts_save();
     struct pmm_stats pmm = pmm_get_stats();
     struct heap_stats heap = heap_get_stats();
@@ -39,6 +42,7 @@ SHELL_COMMAND(meminfo, "meminfo", "shows the figures of physical memory and the 
     interrupts_restore(flags);
 
     uint32_t frame_kb = PAGE_SIZE / KIB;
+    heap.total += check_heap_frames() * PAGE_SIZE;
     print_kb("MemTotal", pmm.total * frame_kb);
     print_kb("MemFree", pmm.free * frame_kb);
     print_kb("MemUsed", (pmm.total - pmm.free) * frame_kb);
@@ -150,11 +154,54 @@ static void print_chunks(const struct listed *listed, const struct heap_stats *h
                 listed->bytes[HEAP_USED] - heap->used);
 }
 
-SHELL_COMMAND(heap, "heap", "lists the heap's blocks: address, size with head, used or free",
-              "heap")
+static const char *const fault_texts[] = {
+    [HEAP_BAD_TOP] = "the wilderness begins outside the mapped pages",
+    [HEAP_BAD_SIZE] = "the head of a block makes no sense",
+    [HEAP_BAD_END] = "a free block's last word is not its size",
+    [HEAP_BAD_FLAG] = "a block is wrong about whether the one in front is free",
+    [HEAP_UNMERGED] = "two free blocks touch",
+    [HEAP_FREE_BELOW_TOP] = "a free block touches the wilderness",
+    [HEAP_BAD_LIST] = "a list is not exactly the free blocks of its segment",
+    [HEAP_BAD_TREE] = "the tree does not hold the largest of each list",
+    [HEAP_BAD_CHUNK] = "a chunk's idle objects, counts or list are wrong",
+    [HEAP_BAD_TABLE] = "the table of chunks is wrong about one",
+    [HEAP_USED_COUNT] = "bytes in live blocks differ from the figure",
+    [HEAP_BLOCK_COUNT] = "live blocks differ from what was allocated and not freed",
+};
+
+/* Looks at everything there is to be looked at. */
+static enum shell_result check_heap(void)
+{
+    struct check_heap_figures figures;
+    enum heap_fault fault = heap_validate();
+    const char *damage = check_heap_validate(&figures);
+
+    if (fault != HEAP_SOUND)
+        return shell_error("the heap is not sound: %s", fault_texts[fault]);
+    if (damage != NULL)
+        return shell_error("%s 0x%08x", damage, (uint32_t)figures.damaged);
+    kprintf("the heap is sound: %zu live blocks", heap_get_stats().blocks);
+    if (BLOCKS_HAVE_RED_ZONES)
+        kprintf(", %zu of them in quarantine with %zu bytes; all red zones are whole",
+                figures.quarantined, figures.bytes);
+    kprintf("\n");
+    return SHELL_OK;
+}
+
+static const char *heap_words(uint32_t argument, uint32_t index)
+{
+    return argument == 1 && index == 0 ? "check" : NULL;
+}
+
+SHELL_COMMAND_COMPLETED(
+    heap, "heap [check]",
+    "lists the heap's blocks (address, size with head, kind), or looks for damage", "heap",
+    heap_words)
 {
     struct listed listed = { { 0 }, { 0 } };
 
+    if (argc == 2 && strcmp(argv[1], "check") == 0)
+        return check_heap();
     if (argc != 1)
         return SHELL_USAGE;
     struct heap_stats before = heap_get_stats();

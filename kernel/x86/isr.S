@@ -37,9 +37,18 @@ isr_common:
         movl    %eax, %es
         cld
         movl    %esp, %eax
+#ifdef CHECK                            /* red zones want a stack that is aligned, as C keeps it */
+        movl    %esp, %ebx
+        andl    $-16, %esp
+        subl    $12, %esp
+        pushl   %eax
+        call    trap_dispatch
+        movl    %ebx, %esp
+#else
         pushl   %eax
         call    trap_dispatch
         addl    $4, %esp
+#endif
         popl    %es
         popl    %ds
         popa

@@ -5,6 +5,7 @@
 #include "x86/trap.h"
 #include "x86/irq_dispatch.h"
 #include "mem/layout.h"
+#include <check.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <sched/thread.h>
@@ -154,6 +155,7 @@ void trap_double_fault(void)
     struct regs regs;
     uint32_t esp;
 
+    check_stop(); /* this stack is aligned as the CPU has left it */
     gdt_interrupted_task(&regs, &esp);
     regs.vector = VECTOR_DOUBLE_FAULT;
 

@@ -326,7 +326,7 @@ def test_who_says_what_an_address_is(machine):
             (0x38800000, "the heap's index, not mapped yet"),
             (0x39000000, "guard page below the stack of thread reaper"),
             (0x39004ffc, "stack of thread reaper, 4 bytes below its end"),
-            (0x3ff00000, "room for stacks: .*"),
+            (0x3fb00000, "room for stacks: .*"),
             (0x40000000, f"window .*, 0x40000000 - {HEX}"),
             (0x7ffff000, "room for windows: .*"),
             (0x9ffff000, "room that is kept for the checking build's shadow memory"),

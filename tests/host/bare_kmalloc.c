@@ -55,3 +55,8 @@ size_t kmalloc_usable_size(const void *ptr)
 {
     return heap_usable_size(ptr, "kmalloc_usable_size");
 }
+
+bool heap_is_live(const void *ptr)
+{
+    return heap_core_is_live(ptr);
+}
