@@ -326,8 +326,7 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
     }
 }
 
-/* NULL, or what is not live. Takes over the lock. */
-static RARELY IN_REGISTERS void free_nothing(void *ptr, uint32_t state)
+RARELY IN_REGISTERS void heap_free_nothing(void *ptr, uint32_t state)
 {
     if (ptr != NULL)
         reject(ptr, "kfree");
@@ -357,7 +356,7 @@ static NOINLINE IN_REGISTERS void free_last(void *ptr, uint32_t head, uint32_t s
     if (first_fit_release_last(payload_block(ptr), head))
         freed_last(state);
     else
-        free_nothing(ptr, state);
+        heap_free_nothing(ptr, state);
 }
 
 /* Gives back the block at `ptr` that leaves the top where it is. Takes over the lock. */
@@ -379,7 +378,7 @@ static NOINLINE IN_REGISTERS void free_below_top(void *ptr, uint32_t head, uint3
 static NOINLINE IN_REGISTERS void free_block(void *ptr, uint32_t offset, uint32_t state)
 {
     if (UNLIKELY(offset >= first_fit.mapped_size) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0))
-        return free_nothing(ptr, state);
+        return heap_free_nothing(ptr, state);
 
     struct block *block = payload_block(ptr);
     uint32_t head = used_head(block);
@@ -394,7 +393,7 @@ static NOINLINE IN_REGISTERS void free_beside(void *ptr, uint32_t distance,
                                               const struct chunk *chunk, uint32_t state)
 {
     if (distance < chunk->count * (uint32_t)chunk->size)
-        return free_nothing(ptr, state);
+        return heap_free_nothing(ptr, state);
     free_block(ptr, heap_offset(ptr), state);
 }
 
@@ -417,7 +416,7 @@ static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, ui
 
     uint32_t before = chunk->idle, idle = before | 1u << index;
     if (UNLIKELY(idle == before))
-        return free_nothing(ptr, state);
+        return heap_free_nothing(ptr, state);
     small_give(chunk, idle);
     heap_core.frees++;
     if (UNLIKELY(before == 0) || UNLIKELY(idle == chunk->all))

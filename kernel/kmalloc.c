@@ -8,7 +8,7 @@
  * What was freed keeps in its second word who freed it, and a block in its third who had allocated
  * it, until the memory is used again: that is what the report of a double free tells.
  *
- * Pure. Locking as in heap.h; a guard is written after, and read under, the heap's lock.
+ * Pure. Locking as in heap.h; guards are laid and, but by who owns the block, read under its lock.
  */
 #include <heap.h>
 #include "mem/guard.h"
@@ -26,7 +26,7 @@
 
 /* ---- Allocating ---- */
 
-/* Bytes that may be used at what is live for sure. */
+/* Bytes that may be used at what is live for sure. The caller holds the spinlock. */
 static size_t room_of(const void *ptr)
 {
     const struct chunk *chunk = small_chunk_near((vaddr_t)ptr);
@@ -37,8 +37,12 @@ static size_t room_of(const void *ptr)
 /* Guards what the heap has given, if it has. */
 static NOINLINE IN_REGISTERS void *guarded(void *ptr, size_t size, vaddr_t owner)
 {
-    if (ptr != NULL)
-        guard_set((vaddr_t)ptr, room_of(ptr), size, owner);
+    if (ptr == NULL)
+        return NULL;
+
+    uint32_t state = heap_lock();
+    guard_set((vaddr_t)ptr, room_of(ptr), size, owner);
+    heap_unlock(state);
     return ptr;
 }
 
@@ -143,18 +147,18 @@ static inline bool has_free_block_in_front(const struct block *block)
 
     return !(used_head(block) & PREV_FREE) && size >= MIN_BLOCK && size % HEAP_ALIGN == 0 &&
            size <= block_address(block) - first_fit.start &&
-           block_at(block_address(block) - size)->head == size;
+           block_at(block_address(block) - size)->head == size &&
+           first_fit_knows(block_at(block_address(block) - size));
 }
 
-/* Gives back what is at `ptr` where no chunk is. The bare heap says what is wrong if nothing is. */
+/* Gives back what is at `ptr` where no chunk is. */
 static NOINLINE IN_REGISTERS void free_block(void *ptr, vaddr_t caller, uint32_t state)
 {
     struct block *block = payload_block(ptr);
 
     if (UNLIKELY(!is_mapped((vaddr_t)ptr)) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0) ||
         UNLIKELY(!block_is_sound(block))) {
-        heap_unlock(state);
-        heap_free(ptr);
+        heap_free_nothing(ptr, state);
         return;
     }
 
@@ -174,8 +178,7 @@ static NOINLINE IN_REGISTERS void free_beside(void *ptr, vaddr_t caller, uint32_
 {
     if (small_chunk_near((vaddr_t)ptr) == NULL)
         return free_block(ptr, caller, state);
-    heap_unlock(state);
-    heap_free(ptr);
+    heap_free_nothing(ptr, state);
 }
 
 /* Gives back what lies so far behind a chunk's first object. */
@@ -188,8 +191,7 @@ static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, va
 
     uint32_t before = chunk->idle, idle = before | 1u << index;
     if (UNLIKELY(idle == before)) {
-        heap_unlock(state);
-        heap_free(ptr); /* which says so */
+        heap_free_nothing(ptr, state);
         return;
     }
     check_guard(ptr, chunk->size);
@@ -264,6 +266,8 @@ void *krealloc(void *ptr, size_t size)
 size_t kmalloc_usable_size(const void *ptr)
 {
     size_t room = heap_usable_size(ptr, "kmalloc_usable_size");
+    if (!guard_is_whole((vaddr_t)ptr, room))
+        overflowed(ptr, room, "kmalloc_usable_size");
     return guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
 }
 
@@ -279,11 +283,13 @@ bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
     uint32_t state = heap_lock();
     bool is_block = payload != 0 && heap_find_live((void *)payload, &live) && live.chunk == NULL;
     vaddr_t from = is_block ? payload + used_size(live.block) : payload + 1;
-    bool found = heap_walk_next_live(payload == 0 ? 0 : from, &allocation->payload, &room);
+    bool found = (payload == 0 || from > payload) &&
+                 heap_walk_next_live(payload == 0 ? 0 : from, &allocation->payload, &room);
 
     if (found) {
         const struct guard *guard = guard_of(allocation->payload, room);
-        bool guarded = guard_end_is_sound(guard, guard_end(guard));
+        bool guarded =
+            guard_end_is_sound(guard, guard_end(guard)) && guard_end(guard) > allocation->payload;
         allocation->size = guarded ? guard_end(guard) - allocation->payload : room;
         allocation->owner = guarded ? guard_owner(guard) : 0;
     }

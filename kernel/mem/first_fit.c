@@ -267,7 +267,8 @@ static RARELY bool raise_limit(vaddr_t end)
         return false;
     if (end > first_fit.reach)
         first_fit.reach = end;
-    first_fit.limit = end;
+    if (end > first_fit.limit)
+        first_fit.limit = end;
     return true;
 }
 
@@ -576,6 +577,15 @@ void first_fit_map(vaddr_t mapped)
     first_fit.mapped_size = (uint32_t)(mapped - first_fit.start);
     first_fit.limit = mapped < first_fit.reach ? mapped : first_fit.reach;
     max_tree_cover(&first_fit.tree, segment_of(mapped - 1));
+}
+
+bool first_fit_knows(const struct block *block)
+{
+    const struct block *listed = first_fit.first[segment_of(block_address(block))];
+
+    while (listed != NULL && listed < block)
+        listed = listed->next;
+    return listed == block || block == first_fit.outside;
 }
 
 uint32_t first_fit_largest(void)

@@ -305,6 +305,9 @@ static inline bool first_fit_release(struct block *block)
  */
 bool first_fit_resize(struct block *block, uint32_t size, vaddr_t *need) MUST_CHECK;
 
+/* Whether an address below the top is that of a free block in a list, or outside. Bounded. */
+bool first_fit_knows(const struct block *block);
+
 /* The largest free block, or 0; the wilderness apart. */
 uint32_t first_fit_largest(void);
 

@@ -72,6 +72,9 @@ IN_REGISTERS void *heap_alloc_block(size_t size) MUST_CHECK;
 /* `ptr`, the answer, was a chunk's last idle object. Takes over the lock. */
 IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state) MUST_CHECK;
 
+/* NULL, or what is not live, which is a panic. Takes over the lock. */
+RARELY IN_REGISTERS void heap_free_nothing(void *ptr, uint32_t state);
+
 /* Gives back a sound block; `head`: used_head() of it. Takes over the lock. */
 IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state);
 

@@ -83,12 +83,14 @@ enum heap_walk_place heap_walk_find(vaddr_t address)
 {
     if (address < first_fit.base + HEAP_ALIGN || address >= first_fit.end)
         return HEAP_WALK_OUTSIDE;
+    if (address - HEAP_HEAD >= first_fit.top)
+        return HEAP_WALK_FREE;
 
     struct block *block = walk_to(address - HEAP_HEAD);
     if (!below_top(block))
         return HEAP_WALK_FREE;
     if (believed_size(block) == 0)
-        return HEAP_WALK_SMASHED;
+        return address == (vaddr_t)block_payload(block) ? HEAP_WALK_SMASHED : HEAP_WALK_INSIDE;
     if (!block_is_used(block))
         return HEAP_WALK_FREE;
 

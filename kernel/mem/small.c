@@ -4,7 +4,7 @@
  * Invariants between calls:
  * - a chunk is in its class's list of partial chunks if it has both idle and live objects, or has
  *   just been added; it is the spare, or gone, when it has idle ones only; full ones are nowhere;
- * - the table says of each granule which chunk touches it, the last one if there are two;
+ * - the table says of each granule which chunk touches it, the last one if there are two.
  */
 #include "mem/small.h"
 #include <lib/string.h>

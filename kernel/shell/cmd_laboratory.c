@@ -3,6 +3,7 @@
  * stays until it is given back; what would break the kernel is refused.
  */
 #include <shell/shell.h>
+#include "mem/guard.h"
 #include "mem/heap_core.h"
 #include "mem/layout.h"
 #include <error.h>
@@ -205,6 +206,8 @@ SHELL_COMMAND(kmalloc, "kmalloc SIZE", "takes a block of the heap", "kmalloc 100
         kprintf("0\n");
         return SHELL_OK;
     }
+    /* What stands there may be the guard of one that was freed. */
+    *guard_of((vaddr_t)block, heap_usable_size(block, "the laboratory")) = (struct guard){ 0, 0 };
     lab_add_block((vaddr_t)block);
     kprintf("0x%08x\n", (uint32_t)(vaddr_t)block);
     return SHELL_OK;

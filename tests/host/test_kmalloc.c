@@ -241,6 +241,37 @@ static void test_placed_as_the_model_says(void **state)
     check_sound();
 }
 
+/* What looks like a free block in front of a block, but is another's bytes, is none. */
+static void test_bytes_like_a_free_block(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    uint32_t *bare = heap_alloc(60);
+    void *next = kmalloc(300);
+    for (size_t i = 0; i < 15; i++)
+        bare[i] = 24;
+    kfree(next);
+    heap_free(bare);
+    check_sound();
+}
+
+/* Where a head is broken, other pointers behind it are named for what they are. */
+static void test_wild_pointers_behind_a_smashed_head(void **state)
+{
+    (void)state;
+    reset(MIB);
+    uint32_t *first = kmalloc(500), *second = kmalloc(500);
+    uint32_t head = first[-1];
+    first[-1] = 0;
+    free_stops("underflow", first);
+    free_stops("invalid free", second + 10);
+    free_stops("double free", arena + 512 * KIB); /* nothing is mapped there */
+    first[-1] = head;
+    kfree(first);
+    kfree(second);
+    check_sound();
+}
+
 /* Every live allocation is met once, in address order, with its size and its caller. */
 static void test_listing(void **state)
 {
@@ -290,6 +321,8 @@ int main(void)
         cmocka_unit_test(test_aligned_and_cleared),
         cmocka_unit_test(test_double_and_invalid_free),
         cmocka_unit_test(test_placed_as_the_model_says),
+        cmocka_unit_test(test_bytes_like_a_free_block),
+        cmocka_unit_test(test_wild_pointers_behind_a_smashed_head),
         cmocka_unit_test(test_listing),
     };
 
