@@ -73,7 +73,7 @@ static void crash_stack_overflow(void)
 static void crash_undefined_behaviour(void)
 {
     static uint32_t words[4];
-    uint32_t index = 4;
+    uint32_t index = 5; /* clang lets the place just behind an array pass */
 
     __asm__ volatile("" : "+r"(index));
     words[index]++;
