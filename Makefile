@@ -94,18 +94,26 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 	-Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wold-style-definition
 INCLUDES := -Iinclude -Ikernel
 
+# COMPILER=clang compiles the C files with clang and leaves assembling and linking to GCC; OPTIMIZE=-O0
+# shows what optimisation hides. Each wants a B of its own.
+COMPILER  := gcc
+OPTIMIZE  := -O2
+CLANG     := $(filter clang%,$(notdir $(COMPILER)))
+KERNEL_CC := $(if $(CLANG),$(COMPILER) --target=i386-none-elf,$(CC))
+
 # i686-elf makes (u)int32_t a long; everywhere else, and in the formats here, it is an int.
 INT32 := -U__INT32_TYPE__ -D__INT32_TYPE__=int -U__UINT32_TYPE__ "-D__UINT32_TYPE__=unsigned int"
 
 # A 486 runs what this makes: no cmov, no SSE, no FPU registers, so that nothing needs the stack aligned
 # to more than a word. The frame pointer makes backtraces.
-CFLAGS  := -std=gnu17 -O2 -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
-	-mpreferred-stack-boundary=2 \
+CFLAGS  := -std=gnu17 $(OPTIMIZE) -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
 	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-common \
 	-fno-strict-aliasing -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -mstack-protector-guard=global \
 	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
+# With clang the frame is also made before the first trap, or a backtrace would leave out the caller.
+CFLAGS  += $(if $(CLANG),-mstack-alignment=4 -mllvm -enable-shrink-wrap=false,-mpreferred-stack-boundary=2)
 ASFLAGS := -g -march=i486 $(INCLUDES)
 LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	-Wl,-z,noexecstack -Wl,--fatal-warnings
@@ -120,7 +128,7 @@ CFLAGS += -DSTRETCHES
 endif
 # Undefined behaviour ends in an invalid opcode, which the panic names. The checks of every pointer cost
 # up to twice the instructions, so they are made only with UBSAN=1, with a B of its own.
-CFLAGS += -fsanitize=undefined,bounds-strict -fsanitize-undefined-trap-on-error
+CFLAGS += -fsanitize=undefined $(if $(CLANG),,-fsanitize=bounds-strict) -fsanitize-undefined-trap-on-error
 ifeq ($(UBSAN),)
 CFLAGS += -fno-sanitize=null,alignment,object-size,pointer-overflow
 endif
@@ -182,8 +190,9 @@ PURE := \
 all: $B/roninos.elf
 
 # Another compiler, another build.
+COMPILED_BY := $(KERNEL_CC) $(OPTIMIZE) $(STRETCHES:%=STRETCHES) $(UBSAN:%=UBSAN) $(CHECK:%=CHECK)
 $B/compiler: FORCE
-	@mkdir -p $B; echo "$(CC)" | cmp -s - $@ || echo "$(CC)" > $@
+	@mkdir -p $B; echo "$(COMPILED_BY)" | cmp -s - $@ || echo "$(COMPILED_BY)" > $@
 
 # What the kernel calls itself: `diag` shows it.
 VERSION := $(or $(shell git describe --always --dirty 2> /dev/null),unknown)
@@ -195,7 +204,7 @@ $B/kernel/version.c.o: $B/version
 $B/%.c.o: %.c Makefile $B/compiler
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(KERNEL_CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $B/%.S.o: %.S Makefile $B/compiler
 	@mkdir -p $(@D)
@@ -371,14 +380,30 @@ mutants: host-tests
 
 .SECONDARY: # keep the objects: removing them would be the last thing that `make test` prints
 
+# The same kernel built in other ways, each in a B of its own: image and tests must not care.
+VARIANTS := gcc-O0 clang-O2 clang-O0 ubsan check
+VARIANT_gcc-O0   := OPTIMIZE=-O0
+VARIANT_clang-O2 := COMPILER=clang
+VARIANT_clang-O0 := COMPILER=clang OPTIMIZE=-O0
+VARIANT_ubsan    := UBSAN=1
+VARIANT_check    := CHECK=1
+VARIANT_BUILDS   := $(VARIANTS:%=$B/variants/%)
+
+.PHONY: variants test-variants $(VARIANT_BUILDS)
+variants: $(VARIANT_BUILDS)
+$(VARIANT_BUILDS): $B/variants/%:
+	+@$(MAKE) --no-print-directory B=$@ $(VARIANT_$*) iso
+test-variants: variants
+	@$(PYTHON) tests/run.py --quick $(VARIANT_BUILDS:%=--variant %)
+
 .PHONY: host-tests test test-all
 host-tests: $(HOST_TESTS)
 
 # Both end with a line "N passed, N failed".
 test: iso host-tests heap-replay $H/heap-worst
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
-test-all: iso host-tests heap-replay $H/heap-worst $B/npm/installed
-	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(HOST_TESTS)
+test-all: iso host-tests heap-replay $H/heap-worst $B/npm/installed variants
+	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(VARIANT_BUILDS:%=--variant %) $(HOST_TESTS)
 
 # Screen and keyboard on every machine: prints the table of docs/hardware.md.
 .PHONY: test-matrix
@@ -489,6 +514,8 @@ help:
 	@echo "                  FONT=FILE.psf.gz embeds another font"
 	@echo "make test         the tests that a change must pass; make test-all: every configuration"
 	@echo "make CHECK=1 ...  the same with a kernel that checks its accesses to memory and its locks"
+	@echo "make test-variants  quick boot tests for each of: $(VARIANTS);"
+	@echo "                  COMPILER=clang, OPTIMIZE=-O0 and UBSAN=1, with a B= of its own, build one"
 	@echo "make test-matrix  screen and keyboard on every machine; prints the table of docs/hardware.md"
 	@echo "make fuzz         fuzzes the heap against its model for FUZZ_SECONDS, 60 if not given"
 	@echo "make mutants      breaks sources in small ways: do host tests notice? FILES=..., MUTATE=..."

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Runs the tests and closes with one line: N passed, N failed.
 
-usage: run.py [--quick] HOST_TEST...
+usage: run.py [--quick] [--variant BUILD]... [HOST_TEST...]
 
 First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, those of
 heap-replay, and that of mutation runs. With --quick only those of pytest's tests that are marked so; without it, host tests
 find RONINOS_TEST_ALL in their environment and take their time. A program that crashes counts as one
 failure.
+
+Each BUILD of --variant holds the same kernel built in another way: last come the boot tests on each,
+those marked quick and those marked variant. Without a HOST_TEST there is nothing else.
 """
+import argparse
 import os
 import re
 import subprocess
@@ -44,14 +48,16 @@ def run_host_tests(programs):
     return total
 
 
-def run_boot_tests(quick):
+def run_pytest(paths, marks=None, build=None):
+    """`marks` chooses tests by their marks; `build` is the folder of the kernel to test, if another."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "load",
                "-c", os.path.join(HERE, "boot", "pytest.ini"),
-               os.path.join(HERE, "test_mutations.py"), os.path.join(HERE, "bench"),
-               os.path.join(HERE, "boot")]
-    if quick:
-        command += ["-m", "quick"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as pytest:
+               *[os.path.join(HERE, path) for path in paths]]
+    if marks:
+        command += ["-m", marks]
+    environment = {**os.environ, "RONINOS_BUILD": build} if build else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
+                          env=environment) as pytest:
         last = ""
         for line in pytest.stdout:
             print(line, end="", flush=True)
@@ -65,13 +71,23 @@ def run_boot_tests(quick):
 
 
 def main():
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    if not quick:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--variant", action="append", default=[])
+    parser.add_argument("host_tests", nargs="*")
+    arguments = parser.parse_args()
+
+    counts = []
+    if not arguments.quick:
         os.environ["RONINOS_TEST_ALL"] = "1"
-    host = run_host_tests([a for a in arguments if a != "--quick"])
-    boot = run_boot_tests(quick)
-    passed, failed = host[0] + boot[0], host[1] + boot[1]
+    if arguments.host_tests:
+        counts.append(run_host_tests(arguments.host_tests))
+        counts.append(run_pytest(["test_mutations.py", "bench", "boot"],
+                                 "quick" if arguments.quick else None))
+    for build in arguments.variant:
+        print(f"{build}:", flush=True)
+        counts.append(run_pytest(["boot"], "quick or variant", build))
+    passed, failed = (sum(column) for column in zip(*counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -134,7 +134,14 @@ static void note_frame(uint32_t number, const struct backtrace_call *call)
         walk_address[walk_count++] = call->address;
 }
 
-__attribute__((noipa)) static int backtrace_innermost(void)
+/* A function that is really called, whatever the compiler could find out by looking into it. */
+#if __has_attribute(noipa)
+#define CALLED __attribute__((noipa))
+#else
+#define CALLED __attribute__((noinline, optnone)) /* clang */
+#endif
+
+CALLED static int backtrace_innermost(void)
 {
     walk_count = walk_times = 0;
     walk_in_order = true;
@@ -142,12 +149,12 @@ __attribute__((noipa)) static int backtrace_innermost(void)
     return 1;
 }
 
-__attribute__((noipa)) static int backtrace_middle(void)
+CALLED static int backtrace_middle(void)
 {
     return backtrace_innermost() + 1;
 }
 
-__attribute__((noipa)) static int backtrace_outermost(void)
+CALLED static int backtrace_outermost(void)
 {
     return backtrace_middle() + 1;
 }
@@ -173,7 +180,7 @@ SELFTEST(backtrace_chain, "backtrace: names the functions of a call chain")
     return NULL;
 }
 
-__attribute__((noipa)) static int backtrace_self(uint32_t depth)
+CALLED static int backtrace_self(uint32_t depth)
 {
     return depth == 0 ? backtrace_innermost() : backtrace_self(depth - 1) + 1;
 }
@@ -188,14 +195,14 @@ SELFTEST(backtrace_recursion, "backtrace: a function that calls itself is one li
     return NULL;
 }
 
-__attribute__((noipa)) static int backtrace_deep(uint32_t depth);
+CALLED static int backtrace_deep(uint32_t depth);
 
-__attribute__((noipa)) static int backtrace_between(uint32_t depth)
+CALLED static int backtrace_between(uint32_t depth)
 {
     return backtrace_deep(depth) + 1;
 }
 
-__attribute__((noipa)) static int backtrace_deep(uint32_t depth)
+CALLED static int backtrace_deep(uint32_t depth)
 {
     return depth == 0 ? backtrace_innermost() : backtrace_between(depth - 1) + 1;
 }

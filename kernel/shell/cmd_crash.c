@@ -60,7 +60,7 @@ static void crash_divide(void)
 
 static void crash_invalid_opcode(void)
 {
-    __asm__ volatile(".byte 0x0f, 0xb9, 0xc0"); /* UD1: UD2 is the compiler's */
+    __asm__ volatile(".byte 0x0f, 0xff, 0xc0"); /* UD0: UD1 and UD2 are compilers' */
 }
 
 static void crash_stack_overflow(void)
@@ -74,7 +74,7 @@ static void crash_stack_overflow(void)
 static void crash_undefined_behaviour(void)
 {
     static uint32_t words[4];
-    uint32_t index = 4;
+    uint32_t index = 5; /* clang lets the place just behind an array pass */
 
     __asm__ volatile("" : "+r"(index));
     words[index]++;

@@ -94,13 +94,16 @@ _Noreturn static void page_fault(const struct regs *regs)
              read_only_place(address));
 }
 
-/* UD2, which only the compiler writes here: where the program does what the language leaves open.
+/*
+ * What only the compiler writes here, where the program does what the language leaves open: UD2 by
+ * GCC, UD1 by clang. Intel SDM vol 2, "UD - Undefined Instruction".
  */
 static bool is_compilers_trap(uint32_t eip)
 {
     const uint8_t *code = (const uint8_t *)(uintptr_t)eip;
 
-    return within(eip, _text_start, _text_end) && code[0] == 0x0f && code[1] == 0x0b;
+    return within(eip, _text_start, _text_end) && code[0] == 0x0f &&
+           (code[1] == 0x0b || code[1] == 0xb9);
 }
 
 _Noreturn static void undefined_behaviour(const struct regs *regs)

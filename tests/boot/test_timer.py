@@ -119,10 +119,11 @@ def test_selftest_passes_without_the_pit(start, chipset):
 
 def assert_time_is_right(machine):
     """Within 1 % by the TSC, with interrupts on and off; a second has 100 ticks."""
+    slack = 1.02 if images.CHECKING else 1.01       # its accesses take ten times as long
     for ms in (1, 10, 100):
         for line in machine.command(f"timer {ms}"):
             cycles = int(re.search(r"measured: (\d+) cycles", line)[1])
-            assert ms * CYCLES_PER_MS <= cycles <= ms * CYCLES_PER_MS * 1.01, line
+            assert ms * CYCLES_PER_MS <= cycles <= ms * CYCLES_PER_MS * slack, line
     ticks = int(re.search(r"(\d+) ticks", machine.command("timer 1000")[0])[1])
     assert 99 <= ticks <= 101
 
