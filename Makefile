@@ -133,7 +133,7 @@ ifeq ($(UBSAN),)
 CFLAGS += -fno-sanitize=null,alignment,object-size,pointer-overflow
 endif
 # The way from one thread to the next is to stay below 100 instructions.
-$B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined,bounds-strict
+$B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined $(if $(CLANG),,-fno-sanitize=bounds-strict)
 
 # CHECK=1: every access to memory is looked up in a shadow, and locks are checked (kernel/check/).
 # Only GCC can do this for a 32-bit kernel.
