@@ -74,12 +74,23 @@ struct places {
 
 static struct places seen, marked_places;
 
-static struct place *place_of(struct places *places, vaddr_t owner)
+/* The place with this owner, or NULL. */
+static struct place *find_place(struct places *places, vaddr_t owner)
 {
     for (uint32_t i = 0; i < places->count; i++) {
         if (places->list[i].owner == owner)
             return &places->list[i];
     }
+    return NULL;
+}
+
+/* The same, entered if it is new. */
+static struct place *place_of(struct places *places, vaddr_t owner)
+{
+    struct place *place = find_place(places, owner);
+
+    if (place != NULL)
+        return place;
     if (places->count == PLACES_MAX) {
         places->full = true;
         return &places->list[PLACES_MAX - 1];
@@ -126,6 +137,12 @@ static void format_place(vaddr_t owner, char *text, size_t size)
         ksnprintf(text, size, "0x%08x", (uint32_t)owner);
 }
 
+static void say_if_full(const struct places *places)
+{
+    if (places->full)
+        kprintf("there are more places than can be told apart; some are counted as others\n");
+}
+
 static void list_heap(void)
 {
     char text[48];
@@ -137,8 +154,7 @@ static void list_heap(void)
         format_place(seen.list[i].owner, text, sizeof(text));
         kprintf("%-38s %8u %10u\n", text, seen.list[i].count, seen.list[i].bytes);
     }
-    if (seen.full)
-        kprintf("there are more places than can be told apart; some are counted as others\n");
+    say_if_full(&seen);
 }
 
 static void mark_heap(void)
@@ -155,15 +171,17 @@ static bool compare_heap(void)
     for (uint32_t i = 0; i < marked_places.count; i++)
         (void)place_of(&seen, marked_places.list[i].owner); /* also what is all gone */
     for (uint32_t i = 0; i < seen.count; i++) {
-        struct place *before = place_of(&marked_places, seen.list[i].owner);
-        int32_t more = (int32_t)(seen.list[i].count - before->count);
-        int32_t bytes = (int32_t)(seen.list[i].bytes - before->bytes);
+        const struct place *before = find_place(&marked_places, seen.list[i].owner);
+        int32_t more = (int32_t)(seen.list[i].count - (before != NULL ? before->count : 0));
+        int32_t bytes = (int32_t)(seen.list[i].bytes - (before != NULL ? before->bytes : 0));
         if (more == 0 && bytes == 0)
             continue;
         format_place(seen.list[i].owner, text, sizeof(text));
         kprintf("heap by %s: %+d, %+d bytes\n", text, more, bytes);
         differs = true;
     }
+    say_if_full(&marked_places);
+    say_if_full(&seen);
     return differs;
 }
 
