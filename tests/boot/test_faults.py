@@ -7,6 +7,7 @@ import pytest
 
 import images
 from console import to_lines
+from memory_model import block_size
 
 HEX = "0x[0-9a-f]{8}"
 CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+(?: (\S+:\d+)(?: (\d+) times)?)?")
@@ -346,7 +347,7 @@ def test_who_says_what_an_address_is(machine):
 @pytest.mark.quick
 def test_who_knows_free_and_used_blocks(machine):
     blocks = [int(machine.one_line("kmalloc 5000"), 16) for _ in range(2)]
-    size = blocks[1] - blocks[0]
+    size = block_size(5000)
     for state in ("used", "free"):
         assert machine.command(f"who {blocks[0] + 8:x}")[0].endswith(
             f": heap: byte 8 of the block at 0x{blocks[0]:08x}, {size} bytes, {state}")
