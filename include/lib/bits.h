@@ -51,6 +51,20 @@ static inline unsigned lowest_bit(uint32_t value)
     return (unsigned)__builtin_ctz(value);
 }
 
+/*
+ * Clears the lowest bit that is set; true if it was the last. `*word` must not be 0. AND with memory
+ * answers in its flags whether anything is left, where a compiler keeps the word in a register over
+ * all that comes between, and saves another for it.
+ */
+static inline bool clear_lowest_bit(uint32_t *word)
+{
+    uint32_t others = *word - 1;
+    bool was_last;
+
+    __asm__("andl %2, %0" : "+m"(*word), "=@ccz"(was_last) : "r"(others));
+    return was_last;
+}
+
 /* The number, 0 to 31, of the highest bit that is set; `value` must not be 0. */
 static inline unsigned highest_bit(uint32_t value)
 {

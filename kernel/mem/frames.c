@@ -138,39 +138,30 @@ void frames_lower_end(struct frames *f)
 /* ---- Single frames ---- */
 
 /*
- * The lowest free frame of a block, whose word of `groups` is not 0. At each level the lowest bit
- * is the one that led to it, and `x & (x - 1)` takes it away.
+ * The lowest free frame of a block that has one. At each level the lowest bit leads to it, and is
+ * cleared when nothing is left behind it.
  */
-static inline uint32_t alloc_in_block(struct frames *f, uint32_t block, uint32_t groups)
+static inline uint32_t alloc_in_block(struct frames *f, uint32_t block)
 {
-    uint32_t group = block * BITS + lowest_bit(groups);
-    uint32_t words = f->words[group];
-    uint32_t word = group * BITS + lowest_bit(words);
-    uint32_t free = f->free[word];
+    uint32_t group = block * BITS + lowest_bit(f->groups[block]);
+    uint32_t word = group * BITS + lowest_bit(f->words[group]);
+    uint32_t bit = lowest_bit(f->free[word]);
 
     f->allocated++;
-    f->free[word] = free & (free - 1);
-    if (f->free[word] == 0) {
-        f->words[group] = words & (words - 1);
-        if (f->words[group] == 0)
-            f->groups[block] = groups & (groups - 1);
-    }
-    return word * BITS + lowest_bit(free);
+    if (clear_lowest_bit(&f->free[word]) && clear_lowest_bit(&f->words[group]))
+        (void)clear_lowest_bit(&f->groups[block]);
+    return word * BITS + bit;
 }
 
 uint32_t frames_alloc(struct frames *f, enum frames_zone zone)
 {
-    const uint32_t *groups = f->groups;
-
     if (zone == FRAMES_HIGH)
-        return groups[3] != 0 ? alloc_in_block(f, 3, groups[3]) : FRAMES_NONE;
-    if (groups[0] != 0)
-        return alloc_in_block(f, 0, groups[0]);
-    if (groups[1] != 0)
-        return alloc_in_block(f, 1, groups[1]);
-    if (groups[2] != 0)
-        return alloc_in_block(f, 2, groups[2]);
-    return FRAMES_NONE;
+        return f->groups[3] != 0 ? alloc_in_block(f, 3) : FRAMES_NONE;
+    if (f->groups[0] != 0)
+        return alloc_in_block(f, 0);
+    if (f->groups[1] != 0)
+        return alloc_in_block(f, 1);
+    return f->groups[2] != 0 ? alloc_in_block(f, 2) : FRAMES_NONE;
 }
 
 bool frames_free(struct frames *f, uint32_t frame)

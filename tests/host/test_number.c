@@ -213,6 +213,12 @@ static void test_bits(void **state)
         assert_int_equal(highest_bit(power), bit);
         assert_int_equal(highest_bit(power | 1), bit);
         assert_int_equal(count_bits(power - 1), bit);
+
+        uint32_t words[3] = { 7, power | 0x80000000u, 7 };
+        assert_int_equal(clear_lowest_bit(&words[1]), bit == 31);
+        assert_int_equal(words[1], bit == 31 ? 0 : 0x80000000u);
+        assert_true(bit == 31 || clear_lowest_bit(&words[1]));
+        assert_true(words[0] == 7 && words[1] == 0 && words[2] == 7);
     }
     for (int i = 0; i < 10000; i++) {
         assert_int_equal(count_bits(value), __builtin_popcount(value));
