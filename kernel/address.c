@@ -140,10 +140,8 @@ static void describe_caller(const char *verb, uint32_t caller, char *text)
 /* What the guard of something in `room` bytes tells; it is still there after an object is freed. */
 static void describe_guard(vaddr_t payload, size_t room, struct address_text *text)
 {
-    const struct guard *guard = guard_of(payload, room);
-
-    if (guard_end_is_sound(guard, guard_end(guard)))
-        describe_caller("allocated", (uint32_t)guard_owner(guard), text->allocated);
+    if (guarded_size(payload, room) <= room)
+        describe_caller("allocated", (uint32_t)guard_owner(payload, room), text->allocated);
 }
 
 static void describe_object(vaddr_t address, const struct heap_object *object,
@@ -166,7 +164,7 @@ static void describe_freed(vaddr_t address, const struct heap_block *block,
 
     describe_caller("freed", words[1], text->freed);
     if (text->freed[0] != '\0' && block->size > MIN_BLOCK)
-        describe_caller("allocated", words[2], text->allocated);
+        describe_caller("allocated", words[2] >> GUARD_OWNER, text->allocated);
 }
 
 static void describe_block(vaddr_t address, const struct heap_block *block,

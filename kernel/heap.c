@@ -84,7 +84,7 @@ static bool map_up_to(vaddr_t need)
  * Gives pages back that the wilderness does not need. It does not wait: if another thread is
  * growing the heap, the pages are about to be used.
  */
-static NOINLINE void trim(void)
+NOINLINE void heap_trim(void)
 {
     if (!heap_system_try_grow_lock())
         return;
@@ -160,10 +160,10 @@ static void *take_block(const struct request *request, struct lack *lack)
 
 static void *take_object(struct chunk *chunk)
 {
-    uint32_t idle = chunk->idle;
-    void *object = small_take(chunk, idle);
+    void *object = small_lowest(chunk);
 
-    if (small_others(idle) == 0)
+    count_used(chunk->size);
+    if (small_take_lowest(chunk))
         small_chunk_is_full(chunk);
     return object;
 }
@@ -263,14 +263,18 @@ NOINLINE IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, u
     return ptr;
 }
 
-NOINLINE IN_REGISTERS void *heap_alloc_without_object(size_t size, uint32_t state)
+NOINLINE IN_REGISTERS void *heap_alloc_with_chunk(size_t size)
+{
+    return allocate((struct request){ .size = size, .align = HEAP_ALIGN, .small = true });
+}
+
+/* A small request for which there is no object. Takes over the lock. */
+static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, uint32_t state)
 {
     bool may_grow = small_may_grow(small_class_of(size));
 
     heap_unlock(state);
-    return may_grow && size != 0
-               ? allocate((struct request){ .size = size, .align = HEAP_ALIGN, .small = true })
-               : heap_alloc_block(size);
+    return may_grow && size != 0 ? heap_alloc_with_chunk(size) : heap_alloc_block(size);
 }
 
 /* A request that a chunk serves, if its class has or may have one. */
@@ -280,12 +284,12 @@ static NOINLINE IN_REGISTERS void *allocate_small(size_t size)
     struct chunk *chunk = small.partial[small_number_of(size)];
 
     if (UNLIKELY(chunk == NULL))
-        return heap_alloc_without_object(size, state);
+        return allocate_without_object(size, state);
 
-    uint32_t idle = chunk->idle;
-    void *ptr = small_take(chunk, idle);
+    void *ptr = small_lowest(chunk);
+    count_used(chunk->size);
     heap_core.allocs++;
-    if (UNLIKELY(small_others(idle) == 0))
+    if (UNLIKELY(small_take_lowest(chunk)))
         return heap_last_of_chunk(ptr, chunk, state);
     heap_unlock(state);
     return ptr;
@@ -307,8 +311,7 @@ void *heap_alloc_aligned(size_t size, size_t align)
 
 /* ---- Pointers ---- */
 
-/* Says what is wrong with a pointer that is not live. The caller holds the spinlock. */
-_Noreturn static RARELY void reject(const void *ptr, const char *caller)
+_Noreturn RARELY IN_REGISTERS void heap_reject(const void *ptr, const char *caller)
 {
     switch (heap_walk_find((vaddr_t)ptr)) {
     case HEAP_WALK_OUTSIDE:
@@ -329,25 +332,15 @@ _Noreturn static RARELY void reject(const void *ptr, const char *caller)
 RARELY IN_REGISTERS void heap_free_nothing(void *ptr, uint32_t state)
 {
     if (ptr != NULL)
-        reject(ptr, "kfree");
+        heap_reject(ptr, "kfree");
     heap_unlock(state);
-}
-
-/* Ends what may have brought the top down. */
-static inline void unlock_and_trim(uint32_t state)
-{
-    bool surplus = first_fit.top < heap_core.trim_below;
-
-    heap_unlock(state);
-    if (UNLIKELY(surplus))
-        trim();
 }
 
 /* Counts that the top has come down. Takes over the lock. */
 static inline void freed_last(uint32_t state)
 {
     heap_core.frees++;
-    unlock_and_trim(state);
+    heap_unlock_and_trim(state);
 }
 
 /* Gives back the block at `ptr` if it is one and the one in front free. Takes over the lock. */
@@ -382,10 +375,10 @@ static NOINLINE IN_REGISTERS void free_block(void *ptr, uint32_t offset, uint32_
 
     struct block *block = payload_block(ptr);
     uint32_t head = used_head(block);
-    if (first_fit_lower_top(block, head))
-        freed_last(state);
-    else
-        free_below_top(ptr, head, state);
+    if (!first_fit_is_last(block, head))
+        return free_below_top(ptr, head, state);
+    first_fit_lower_top(block, head);
+    freed_last(state);
 }
 
 /* What lies so far behind a chunk's first object is none. Takes over the lock. */
@@ -397,14 +390,14 @@ static NOINLINE IN_REGISTERS void free_beside(void *ptr, uint32_t distance,
     free_block(ptr, heap_offset(ptr), state);
 }
 
-NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t before, uint32_t state)
+NOINLINE IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t others, uint32_t state)
 {
-    if (before == 0)
+    if (others == 0)
         small_chunk_has_room(chunk);
     if (chunk->idle != chunk->all)
         return heap_unlock(state);
     small_chunk_is_empty(chunk);
-    unlock_and_trim(state);
+    heap_unlock_and_trim(state);
 }
 
 /* Gives back what lies so far behind a chunk's first object. Takes over the lock. */
@@ -414,8 +407,8 @@ static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, ui
     if (UNLIKELY(index >= chunk->count))
         return free_beside(ptr, distance, chunk, state);
 
-    uint32_t before = chunk->idle, idle = before | 1u << index;
-    if (UNLIKELY(idle == before))
+    uint32_t before = chunk->idle, idle = before;
+    if (UNLIKELY(test_and_set_bit(&idle, index)))
         return heap_free_nothing(ptr, state);
     small_give(chunk, idle);
     heap_core.frees++;
@@ -450,19 +443,6 @@ void heap_free(void *ptr)
     free_at(ptr, distance, entry_chunk(entry), state);
 }
 
-IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state)
-{
-    heap_core.frees++;
-    if (head_ends_below_top(block, head)) {
-        first_fit_release_below(block, head);
-        heap_unlock(state);
-        return;
-    }
-    bool released = first_fit_release_last(block, head);
-    ASSERT(released);
-    unlock_and_trim(state);
-}
-
 bool heap_find_live(const void *ptr, struct heap_live *live)
 {
     vaddr_t address = (vaddr_t)ptr;
@@ -490,7 +470,7 @@ bool heap_resize(void *ptr, size_t size, const char *caller)
         vaddr_t need = 0;
         uint32_t state = heap_lock();
         if (!heap_find_live(ptr, &live))
-            reject(ptr, caller);
+            heap_reject(ptr, caller);
         bool done = live.chunk != NULL ? size <= live.chunk->size
                                        : first_fit_resize(live.block, block_size(size), &need);
         bool surplus = first_fit.top < heap_core.trim_below;
@@ -507,7 +487,7 @@ bool heap_resize(void *ptr, size_t size, const char *caller)
         if (growing)
             heap_system_grow_unlock();
         if (surplus)
-            trim();
+            heap_trim();
         return done;
     }
 }
@@ -517,7 +497,7 @@ size_t heap_usable_size(const void *ptr, const char *caller)
     struct heap_live live;
     uint32_t state = heap_lock();
     if (!heap_find_live(ptr, &live))
-        reject(ptr, caller);
+        heap_reject(ptr, caller);
     size_t size = heap_live_size(&live);
     heap_unlock(state);
     return size;

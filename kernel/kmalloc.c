@@ -46,17 +46,19 @@ static NOINLINE IN_REGISTERS void *guarded(void *ptr, size_t size, vaddr_t owner
     return ptr;
 }
 
-/* A small request for which there is no object. Takes over the lock. */
-static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, vaddr_t owner,
-                                                           uint32_t state)
+/* A request of 1 byte or more, which asks whether it fails. */
+static NOINLINE IN_REGISTERS void *allocate_asking(size_t size, vaddr_t owner)
 {
-    return guarded(heap_alloc_without_object(size + GUARD_SIZE, state), size, owner);
+    return starves(STARVE_BLOCK) ? NULL : guarded(heap_alloc(size + GUARD_SIZE), size, owner);
 }
 
+/* A request that chunks do not serve, or that has to ask. */
 static NOINLINE IN_REGISTERS void *allocate_block(size_t size, vaddr_t owner)
 {
-    if (size - 1 >= REQUEST_MAX)
+    if (UNLIKELY(size - 1 >= REQUEST_MAX))
         return NULL;
+    if (UNLIKELY(starve_on))
+        return allocate_asking(size, owner);
 
     void *ptr = heap_alloc_block(size + GUARD_SIZE);
     if (ptr != NULL)
@@ -64,26 +66,38 @@ static NOINLINE IN_REGISTERS void *allocate_block(size_t size, vaddr_t owner)
     return ptr;
 }
 
-static inline void *allocate(size_t size, vaddr_t owner)
+/* A small request for which there is no object. Takes over the lock. */
+static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, vaddr_t owner,
+                                                           uint32_t state)
 {
-    if (starves(STARVE_BLOCK))
-        return NULL;
-    if (size - 1 >= small.guarded)
-        return allocate_block(size, owner);
+    bool may_grow = small_may_grow(small_class_of(size + GUARD_SIZE));
 
+    heap_unlock(state);
+    return may_grow ? guarded(heap_alloc_with_chunk(size + GUARD_SIZE), size, owner)
+                    : allocate_block(size, owner);
+}
+
+/* A request for which there may be an object. */
+static inline void *allocate_object(size_t size, vaddr_t owner)
+{
     uint32_t state = heap_lock();
     struct chunk *chunk = small.partial[small_number_of(size + GUARD_SIZE)];
     if (UNLIKELY(chunk == NULL))
         return allocate_without_object(size, owner, state);
 
-    uint32_t idle = chunk->idle, room = chunk->size;
-    vaddr_t object = (vaddr_t)small_take(chunk, idle);
+    void *object = small_lowest(chunk);
+    count_used(chunk->size);
     heap_core.allocs++;
-    guard_set(object, room, size, owner);
-    if (UNLIKELY(small_others(idle) == 0))
-        return heap_last_of_chunk((void *)object, chunk, state);
+    guard_set_small((vaddr_t)object, chunk->size, size, owner);
+    if (UNLIKELY(small_take_lowest(chunk)))
+        return heap_last_of_chunk(object, chunk, state);
     heap_unlock(state);
-    return (void *)object;
+    return object;
+}
+
+static inline void *allocate(size_t size, vaddr_t owner)
+{
+    return size - 1 < starve_unasked ? allocate_object(size, owner) : allocate_block(size, owner);
 }
 
 void *kmalloc(size_t size)
@@ -121,63 +135,133 @@ _Noreturn static RARELY void overflowed(const void *ptr, size_t room, const char
                 caller, ptr, room - GUARD_SIZE);
 }
 
-static inline void check_guard(const void *ptr, size_t room)
+/* Whether what is in front of a block and ends with its size looks like a free block. */
+static RARELY IN_REGISTERS bool looks_free(const struct block *block, uint32_t size)
 {
-    if (UNLIKELY(!guard_is_whole((vaddr_t)ptr, room)))
-        overflowed(ptr, room, "kfree");
-}
-
-/*
- * Leaves in a block who gave it back and, if there is room, who had allocated it. In an object the
- * guard goes on saying the latter.
- */
-static inline void leave_names(void *ptr, size_t room, vaddr_t caller)
-{
-    uint32_t *words = ptr;
-
-    if (room >= 16)
-        words[2] = (uint32_t)guard_owner(guard_of((vaddr_t)ptr, room));
-    words[1] = (uint32_t)caller;
-}
-
-/* A flag of its head says that the block in front is used. Whether that looks free all the same. */
-static inline bool has_free_block_in_front(const struct block *block)
-{
-    uint32_t size = ((const uint32_t *)block)[-1];
-
-    return !(used_head(block) & PREV_FREE) && size >= MIN_BLOCK && size % HEAP_ALIGN == 0 &&
-           size <= block_address(block) - first_fit.start &&
+    return size % HEAP_ALIGN == 0 && size <= block_address(block) - first_fit.start &&
            block_at(block_address(block) - size)->head == size &&
            first_fit_knows(block_at(block_address(block) - size));
 }
 
-/* Gives back what is at `ptr` where no chunk is. */
-static NOINLINE IN_REGISTERS void free_block(void *ptr, vaddr_t caller, uint32_t state)
+/*
+ * Whether the block in front looks free though the head says that it is used: then a flag of the
+ * head is smashed. What is in front ends in a guard mostly, which is no size.
+ */
+static inline bool has_free_block_in_front(const struct block *block, uint32_t head)
+{
+    uint32_t size = ((const uint32_t *)block)[-1];
+
+    return UNLIKELY(size - MIN_BLOCK < first_fit.mapped_size) && !(head & PREV_FREE) &&
+           looks_free(block, size);
+}
+
+/* Bytes that may be used in a block. */
+static inline size_t block_room(uint32_t head)
+{
+    return (head & ~BLOCK_FLAGS) - HEAP_HEAD;
+}
+
+/* Whether nothing has written behind or before a sound block. */
+static inline bool block_is_whole(void *ptr, uint32_t head)
+{
+    return guard_is_whole((vaddr_t)ptr, block_room(head)) &&
+           !has_free_block_in_front(payload_block(ptr), head);
+}
+
+/* Says what has. */
+_Noreturn static RARELY IN_REGISTERS void refuse_block(void *ptr, uint32_t head)
+{
+    if (!guard_is_whole((vaddr_t)ptr, block_room(head)))
+        overflowed(ptr, block_room(head), "kfree");
+    panic_about((vaddr_t)ptr,
+                "kfree: heap underflow: the head of the block at %p is smashed: 0x%08x", ptr,
+                payload_block(ptr)->head);
+}
+
+/*
+ * Leaves in a block who gave it back, and the last word of its guard, which says who had allocated
+ * it. In the smallest block that is overwritten. An object's guard stays where it is.
+ */
+static inline void leave_names(void *ptr, uint32_t head, vaddr_t caller)
+{
+    uint32_t *words = ptr;
+
+    words[2] = *guard_word((vaddr_t)ptr, block_room(head));
+    words[1] = (uint32_t)caller;
+}
+
+/* Gives back the block at `ptr` if it is one and the one in front free. */
+static NOINLINE IN_REGISTERS void free_last(void *ptr, uint32_t head, vaddr_t caller,
+                                            uint32_t state)
 {
     struct block *block = payload_block(ptr);
 
-    if (UNLIKELY(!is_mapped((vaddr_t)ptr)) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0) ||
-        UNLIKELY(!block_is_sound(block))) {
-        heap_free_nothing(ptr, state);
-        return;
-    }
-
-    uint32_t head = used_head(block);
-    size_t room = (head & ~BLOCK_FLAGS) - HEAP_HEAD;
-    check_guard(ptr, room);
-    if (UNLIKELY(has_free_block_in_front(block)))
-        panic_about((vaddr_t)ptr,
-                    "kfree: heap underflow: the head of the block at %p is smashed: 0x%08x", ptr,
-                    block->head);
-    leave_names(ptr, room, caller);
-    heap_free_block(block, head, state);
+    if (!head_ends_at_top(block, head) || block_address(block) >= first_fit.top)
+        heap_reject(ptr, "kfree");
+    if (!block_is_whole(ptr, head))
+        refuse_block(ptr, head);
+    leave_names(ptr, head, caller);
+    bool released = first_fit_release_last(block, head);
+    ASSERT(released);
+    heap_core.frees++;
+    heap_unlock_and_trim(state);
 }
 
-/* What lies so far behind a chunk's first object is none. */
-static NOINLINE IN_REGISTERS void free_beside(void *ptr, vaddr_t caller, uint32_t state)
+/* Gives back the block at `ptr` that ends at the top, the one in front being used. */
+static inline void free_top(void *ptr, uint32_t head, vaddr_t caller, uint32_t state)
 {
-    if (small_chunk_near((vaddr_t)ptr) == NULL)
-        return free_block(ptr, caller, state);
+    if (UNLIKELY(!block_is_whole(ptr, head)))
+        refuse_block(ptr, head);
+    leave_names(ptr, head, caller);
+    first_fit_lower_top(payload_block(ptr), head);
+    heap_core.frees++;
+    heap_unlock_and_trim(state);
+}
+
+/* Gives back the block at `ptr` that leaves the top where it is. */
+static inline void free_below_top(void *ptr, uint32_t head, vaddr_t caller, uint32_t state)
+{
+    struct block *block = payload_block(ptr);
+
+    if (UNLIKELY(!head_ends_below_top(block, head)))
+        return free_last(ptr, head, caller, state);
+    if (UNLIKELY(!block_is_whole(ptr, head)))
+        refuse_block(ptr, head);
+    leave_names(ptr, head, caller);
+    heap_core.frees++;
+    first_fit_release_below(block, head);
+    heap_unlock(state);
+}
+
+/* Gives back what is at `ptr` where no chunk is, so far behind the first head. */
+static NOINLINE IN_REGISTERS void free_block(void *ptr, vaddr_t caller, uint32_t offset,
+                                             uint32_t state)
+{
+    if (UNLIKELY(offset >= first_fit.mapped_size) || UNLIKELY((vaddr_t)ptr % HEAP_ALIGN != 0))
+        return heap_free_nothing(ptr, state);
+
+    struct block *block = payload_block(ptr);
+    uint32_t head = used_head(block);
+    if (first_fit_is_last(block, head))
+        free_top(ptr, head, caller, state);
+    else
+        free_below_top(ptr, head, caller, state);
+}
+
+/* What lies so far behind the first object of a chunk that it is none of its. */
+static NOINLINE IN_REGISTERS void free_beside(void *ptr, const struct chunk *chunk, vaddr_t caller,
+                                              uint32_t state)
+{
+    if ((vaddr_t)ptr - chunk_objects(chunk) < chunk->count * (uint32_t)chunk->size)
+        return heap_free_nothing(ptr, state);
+    free_block(ptr, caller, heap_offset(ptr), state);
+}
+
+/* Says what is wrong with an object whose guard is not whole: it was overflowed, or is free. */
+static RARELY IN_REGISTERS void refuse_object(void *ptr, const struct chunk *chunk, uint32_t state)
+{
+    if (heap_find_live(ptr, &(struct heap_live){ NULL, NULL }))
+        overflowed(ptr, chunk->size, "kfree");
     heap_free_nothing(ptr, state);
 }
 
@@ -187,31 +271,32 @@ static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, va
 {
     uint32_t index = small_index(chunk, distance);
     if (UNLIKELY(index >= chunk->count))
-        return free_beside(ptr, caller, state);
+        return free_beside(ptr, chunk, caller, state);
 
-    uint32_t before = chunk->idle, idle = before | 1u << index;
-    if (UNLIKELY(idle == before)) {
-        heap_free_nothing(ptr, state);
-        return;
-    }
-    check_guard(ptr, chunk->size);
+    if (UNLIKELY(!guard_is_whole_small((vaddr_t)ptr, chunk->size)))
+        return refuse_object(ptr, chunk, state);
+
+    uint32_t idle = chunk->idle;
+    if (UNLIKELY(test_and_set_bit(&idle, index)))
+        return heap_free_nothing(ptr, state);
     ((uint32_t *)ptr)[1] = (uint32_t)caller;
     small_give(chunk, idle);
     heap_core.frees++;
-    if (UNLIKELY(before == 0) || UNLIKELY(idle == chunk->all))
-        return heap_chunk_changed(chunk, before, state);
+
+    uint32_t others = idle & (idle - 1);
+    if (UNLIKELY(others == 0) || UNLIKELY(idle == chunk->all))
+        return heap_chunk_changed(chunk, others, state);
     heap_unlock(state);
 }
 
 /* The last chunk that touches the granule begins behind `ptr`, or none does. */
-static NOINLINE IN_REGISTERS void free_before(void *ptr, vaddr_t caller, uint32_t state)
+static NOINLINE IN_REGISTERS void free_before(void *ptr, uint32_t entry, vaddr_t caller,
+                                              uint32_t state)
 {
-    uint32_t entry = small_last_entry((vaddr_t)ptr);
-
     if (entry != 0)
         entry = small_entry_before((vaddr_t)ptr);
     if (entry == 0)
-        return free_block(ptr, caller, state);
+        return free_block(ptr, caller, heap_offset(ptr), state);
     free_at(ptr, small_distance((vaddr_t)ptr, entry), entry_chunk(entry), caller, state);
 }
 
@@ -221,12 +306,12 @@ static inline void release(void *ptr, vaddr_t caller)
     uint32_t offset = heap_offset(ptr);
 
     if (offset >= small.covered)
-        return free_block(ptr, caller, state);
+        return free_block(ptr, caller, offset, state);
 
     uint32_t entry = small.table[offset / GRANULE_SIZE];
     uint32_t distance = small_distance((vaddr_t)ptr, entry);
     if (distance >= CHUNK_MAX)
-        return free_before(ptr, caller, state);
+        return free_before(ptr, entry, caller, state);
     free_at(ptr, distance, entry_chunk(entry), caller, state);
 }
 
@@ -256,7 +341,7 @@ void *krealloc(void *ptr, size_t size)
 
     void *copy = allocate(size, CALLER);
     if (copy != NULL) {
-        size_t kept = guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
+        size_t kept = guarded_size((vaddr_t)ptr, room);
         memcpy(copy, ptr, kept < size ? kept : size);
         release(ptr, CALLER);
     }
@@ -268,7 +353,7 @@ size_t kmalloc_usable_size(const void *ptr)
     size_t room = heap_usable_size(ptr, "kmalloc_usable_size");
     if (!guard_is_whole((vaddr_t)ptr, room))
         overflowed(ptr, room, "kmalloc_usable_size");
-    return guard_end(guard_of((vaddr_t)ptr, room)) - (vaddr_t)ptr;
+    return guarded_size((vaddr_t)ptr, room);
 }
 
 bool heap_is_live(const void *ptr)
@@ -287,11 +372,10 @@ bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
                  heap_walk_next_live(payload == 0 ? 0 : from, &allocation->payload, &room);
 
     if (found) {
-        const struct guard *guard = guard_of(allocation->payload, room);
-        bool guarded =
-            guard_end_is_sound(guard, guard_end(guard)) && guard_end(guard) > allocation->payload;
-        allocation->size = guarded ? guard_end(guard) - allocation->payload : room;
-        allocation->owner = guarded ? guard_owner(guard) : 0;
+        vaddr_t at = allocation->payload;
+        bool has_guard = guard_is_whole(at, room);
+        allocation->size = has_guard ? guarded_size(at, room) : room;
+        allocation->owner = has_guard ? guard_owner(at, room) : 0;
     }
     heap_unlock(state);
     return found;

@@ -52,9 +52,9 @@ static inline unsigned lowest_bit(uint32_t value)
 }
 
 /*
- * Clears the lowest bit that is set; true if it was the last. `*word` must not be 0. AND with memory
- * answers in its flags whether anything is left, where a compiler keeps the word in a register over
- * all that comes between, and saves another for it.
+ * Clears the lowest bit that is set; true if it was the last. `*word` must not be 0. AND with
+ * memory answers in its flags whether anything is left, where a compiler keeps the word in a
+ * register over all that comes between, and saves another for it.
  */
 static inline bool clear_lowest_bit(uint32_t *word)
 {
@@ -63,6 +63,24 @@ static inline bool clear_lowest_bit(uint32_t *word)
 
     __asm__("andl %2, %0" : "+m"(*word), "=@ccz"(was_last) : "r"(others));
     return was_last;
+}
+
+/* Sets a bit, 0 to 31; true if it was set. */
+static inline bool test_and_set_bit(uint32_t *word, uint32_t bit)
+{
+    bool was_set;
+
+    __asm__("btsl %2, %0" : "+r"(*word), "=@ccc"(was_set) : "ri"(bit));
+    return was_set;
+}
+
+/* Subtracts; true if `value` was more than there was, and *from is 2^32 more than it should be. */
+static inline bool subtract_borrows(uint32_t *from, uint32_t value)
+{
+    bool borrows;
+
+    __asm__("subl %2, %0" : "+m"(*from), "=@ccc"(borrows) : "ri"(value));
+    return borrows;
 }
 
 /* The number, 0 to 31, of the highest bit that is set; `value` must not be 0. */

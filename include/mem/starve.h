@@ -50,7 +50,13 @@ struct starve_state starve_get(void);
 extern bool starve_on;
 bool starve_count(enum starve_kind kind);
 
-/* Asked at the entry of each request: true, and it is to fail as if there were no memory. */
+/* A request for a block of 1 to so many bytes need not ask: 0 while requests are counted. */
+extern uint32_t starve_unasked;
+
+/* How large that is while none are. */
+void starve_set_unasked(uint32_t bytes);
+
+/* Asked at the entry of each other request: true, and it is to fail as if there were no memory. */
 static inline bool starves(enum starve_kind kind)
 {
     return __builtin_expect(starve_on, false) && starve_count(kind);

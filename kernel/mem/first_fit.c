@@ -396,8 +396,10 @@ static NOINLINE void release_to_previous(struct block *block, uint32_t size)
 
 IN_REGISTERS bool first_fit_release_last(struct block *block, uint32_t head)
 {
-    if (first_fit_lower_top(block, head))
+    if (first_fit_is_last(block, head)) {
+        first_fit_lower_top(block, head);
         return true;
+    }
     if (!head_ends_at_top(block, head))
         return false;
 

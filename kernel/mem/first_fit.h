@@ -25,6 +25,7 @@
 #define MEM_FIRST_FIT_H
 
 #include "mem/max_tree.h"
+#include <lib/bits.h>
 #include <types.h>
 
 #define HEAP_ALIGN          8u
@@ -188,7 +189,7 @@ static inline void count_used(uint32_t size)
 {
     struct usage *usage = &first_fit.usage;
 
-    if (UNLIKELY(__builtin_sub_overflow(usage->below, size, &usage->below))) {
+    if (UNLIKELY(subtract_borrows(&usage->below, size))) {
         usage->peak -= usage->below;
         usage->below = 0;
     }
@@ -277,15 +278,18 @@ void first_fit_release_below(struct block *block, uint32_t head) IN_REGISTERS;
  */
 bool first_fit_release_last(struct block *block, uint32_t head) MUST_CHECK IN_REGISTERS;
 
-/* The same if what is in front is used; most blocks that end at the top are so. */
-static inline bool first_fit_lower_top(struct block *block, uint32_t head)
+/* Whether such a block is one with a used one in front; most that end at the top are. */
+static inline bool first_fit_is_last(const struct block *block, uint32_t head)
 {
-    if (block_address(block) + head != first_fit.top)
-        return false;
+    return block_address(block) + head == first_fit.top;
+}
+
+/* Gives that back. */
+static inline void first_fit_lower_top(struct block *block, uint32_t head)
+{
     count_unused(head);
     first_fit.top = block_address(block);
     block->head = 0;
-    return true;
 }
 
 /* Gives back the used block at `block`, in [start, mapped). False, and nothing done, if none is. */

@@ -1,15 +1,13 @@
 /*
  * The guard of an allocation: a canary behind what was asked for, and who asked.
  *
- *   | payload, `size` bytes | slack | owner | check |     `room` bytes in all
- *                           ^ end
+ *   | payload, `size` bytes | canary | slack | owner, distance |     `room` bytes in all
+ *                           ^ end                              ^ so many bytes behind `end`
  *
- * kmalloc() asks the heap for GUARD_SIZE bytes more and lays the guard at the end of what it gets.
- * `owner` is the return address of the call and, as its lowest byte, GUARD_FILL; `check` is `owner`
- * combined with `end`, so that both are known again, and what stands in the place of a guard is one
- * for no other end: a head or a chunk that gives a wrong room is seen as well. If rounding leaves
- * slack, that begins with GUARD_FILL too. So the byte at `end` is always the same, and what runs
- * past the end changes it.
+ * kmalloc() asks the heap for GUARD_SIZE bytes more. The canary follows the last byte asked for
+ * whatever its address, so that what runs past the end changes it; rounding leaves the slack. The
+ * last word finds it again from the end of the room: its lowest byte is the distance from there,
+ * the others are the return address of the call.
  *
  * Pure. The caller sees to it that nobody else frees the block meanwhile.
  */
@@ -18,61 +16,65 @@
 
 #include <types.h>
 
-struct guard {
-    uint32_t owner;
-    uint32_t check;
-};
+/* Bytes that are neither text nor small numbers, and no two of them equal: no filling looks so. */
+#define GUARD_CANARY 0xa5e3c1cbu
 
-#define GUARD_SIZE      ((uint32_t)sizeof(struct guard))
-#define GUARD_FILL      0xcbu
-#define GUARD_OWNER     8 /* its lowest bit: the kernel lies below 16 MiB */
+#define GUARD_SIZE   8u
+#define GUARD_OWNER  8 /* its lowest bit: the kernel lies below 16 MiB */
 
-/* What a block or an object has more than it was asked for: an object that was resized most. */
-#define GUARD_SLACK_MAX 255u
+typedef uint32_t __attribute__((aligned(1), may_alias)) guard_canary;
 
-static inline struct guard *guard_of(vaddr_t payload, size_t room)
+static inline uint32_t *guard_word(vaddr_t payload, size_t room)
 {
-    return (struct guard *)(payload + room - GUARD_SIZE);
+    return (uint32_t *)(payload + room) - 1;
 }
 
-/* Guards `size` bytes of a payload in `room`, at least size + GUARD_SIZE. */
+/* Guards `size` bytes, at most 255, of a payload in `room`: GUARD_SIZE or more above that. */
+static inline void guard_set_small(vaddr_t payload, size_t room, size_t size, vaddr_t owner)
+{
+    *guard_word(payload, room) = ((uint32_t)owner << GUARD_OWNER) + (uint32_t)size;
+    *(guard_canary *)(payload + size) = GUARD_CANARY;
+}
+
+/* The same for any size; the room is at most 255 bytes larger. */
 static inline void guard_set(vaddr_t payload, size_t room, size_t size, vaddr_t owner)
 {
-    struct guard *guard = guard_of(payload, room);
-    vaddr_t end = payload + size;
-    uint32_t word = (uint32_t)owner << GUARD_OWNER | GUARD_FILL;
-
-    *(uint8_t *)end = GUARD_FILL;
-    guard->owner = word;
-    guard->check = word ^ (uint32_t)end;
+    *guard_word(payload, room) = ((uint32_t)owner << GUARD_OWNER) + (uint8_t)size;
+    *(guard_canary *)(payload + size) = GUARD_CANARY;
 }
 
-/* Where what was asked for ends; anything, if there is no guard. */
-static inline vaddr_t guard_end(const struct guard *guard)
+/* Whether the canary stands behind `size` bytes. */
+static inline bool guard_is_behind(vaddr_t payload, size_t size)
 {
-    return guard->check ^ guard->owner;
+    return *(const guard_canary *)(payload + size) == GUARD_CANARY;
 }
 
-/* Whether it is the end of what could have been asked for. */
-static inline bool guard_end_is_sound(const struct guard *guard, vaddr_t end)
+/* What was asked for in `room`; up to 255 bytes less than that, if there is no guard. */
+static inline size_t guarded_size(vaddr_t payload, size_t room)
 {
-    return (vaddr_t)guard - end <= GUARD_SLACK_MAX;
+    uint8_t low = (uint8_t)*guard_word(payload, room);
+
+    return room - (uint8_t)(room - low);
 }
 
 /* Whether there is a guard and nothing was written behind the payload. */
 static inline bool guard_is_whole(vaddr_t payload, size_t room)
 {
-    const struct guard *guard = guard_of(payload, room);
-    vaddr_t end = guard_end(guard);
+    size_t size = guarded_size(payload, room);
 
-    return __builtin_expect(guard_end_is_sound(guard, end), true) &&
-           *(const uint8_t *)end == GUARD_FILL;
+    return __builtin_expect(size <= room, true) && guard_is_behind(payload, size);
+}
+
+/* The same where at most 255 bytes were asked for. */
+static inline bool guard_is_whole_small(vaddr_t payload, size_t room)
+{
+    return guard_is_behind(payload, (uint8_t)*guard_word(payload, room));
 }
 
 /* The return address of the call that allocated. */
-static inline vaddr_t guard_owner(const struct guard *guard)
+static inline vaddr_t guard_owner(vaddr_t payload, size_t room)
 {
-    return guard->owner >> GUARD_OWNER;
+    return *guard_word(payload, room) >> GUARD_OWNER;
 }
 
 #endif

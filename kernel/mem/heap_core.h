@@ -9,6 +9,7 @@
 #define MEM_HEAP_CORE_H
 
 #include "mem/small.h"
+#include <heap_lock.h>
 #include <types.h>
 
 /* Like kmalloc(), kmalloc_aligned() and kfree(), without a guard. */
@@ -63,8 +64,8 @@ static inline uint32_t heap_offset(const void *ptr)
     return (uint32_t)((vaddr_t)ptr - first_fit.start);
 }
 
-/* A small request for which there is no object. Takes over the lock. */
-IN_REGISTERS void *heap_alloc_without_object(size_t size, uint32_t state) MUST_CHECK;
+/* heap_alloc() of a small request whose class has no object, but may have a chunk. */
+IN_REGISTERS void *heap_alloc_with_chunk(size_t size) MUST_CHECK;
 
 /* heap_alloc() of what is none for small objects. */
 IN_REGISTERS void *heap_alloc_block(size_t size) MUST_CHECK;
@@ -72,13 +73,32 @@ IN_REGISTERS void *heap_alloc_block(size_t size) MUST_CHECK;
 /* `ptr`, the answer, was a chunk's last idle object. Takes over the lock. */
 IN_REGISTERS void *heap_last_of_chunk(void *ptr, struct chunk *chunk, uint32_t state) MUST_CHECK;
 
+/* Says what is wrong with a pointer that is not live. */
+_Noreturn RARELY IN_REGISTERS void heap_reject(const void *ptr, const char *caller);
+
 /* NULL, or what is not live, which is a panic. Takes over the lock. */
 RARELY IN_REGISTERS void heap_free_nothing(void *ptr, uint32_t state);
 
-/* Gives back a sound block; `head`: used_head() of it. Takes over the lock. */
-IN_REGISTERS void heap_free_block(struct block *block, uint32_t head, uint32_t state);
+/*
+ * Gives pages back that the wilderness does not need. It does not wait: if another thread is
+ * growing the heap, the pages are about to be used. The caller does not hold the spinlock.
+ */
+void heap_trim(void);
 
-/* A chunk that was full or is empty now. `before`: what was idle. Takes over the lock. */
-IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t before, uint32_t state);
+/* Ends what may have brought the top down. Takes over the lock. */
+static inline void heap_unlock_and_trim(uint32_t state)
+{
+    bool surplus = first_fit.top < heap_core.trim_below;
+
+    heap_unlock(state);
+    if (UNLIKELY(surplus))
+        heap_trim();
+}
+
+/*
+ * An object was given back to a chunk that was full, or has no live one now. `others`: 0 if no
+ * other object of it is idle. Takes over the lock.
+ */
+IN_REGISTERS void heap_chunk_changed(struct chunk *chunk, uint32_t others, uint32_t state);
 
 #endif

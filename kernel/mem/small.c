@@ -8,6 +8,7 @@
  */
 #include "mem/small.h"
 #include <lib/string.h>
+#include <mem/starve.h>
 #include <panic.h>
 
 struct small small;
@@ -28,7 +29,7 @@ void small_init(uint32_t *table)
 static void set_limit(void)
 {
     small.limit = small.use && small.grown ? SMALL_MAX : 0;
-    small.guarded = small.limit != 0 ? SMALL_MAX - GUARD_SIZE : 0;
+    starve_set_unasked(small.limit != 0 ? SMALL_MAX - GUARD_SIZE : 0);
 }
 
 void small_map(vaddr_t mapped)

@@ -23,6 +23,7 @@
 #define MEM_SMALL_H
 
 #include "mem/first_fit.h"
+#include <lib/bits.h>
 #include "mem/guard.h"
 #include <types.h>
 
@@ -59,7 +60,6 @@ struct small_class {
 
 struct small {
     uint32_t limit;     /* the largest request that chunks serve: SMALL_MAX, or 0 */
-    uint32_t guarded;   /* the same of requests to which a guard is added (kernel/kmalloc.c) */
     bool use, grown;    /* which it is if both hold: that it is wanted, and SMALL_FROM */
     uint32_t threshold; /* bytes in use that allow a new chunk */
     uint32_t active;    /* classes that have a chunk */
@@ -156,7 +156,7 @@ static inline uint32_t small_index(const struct chunk *chunk, uint32_t distance)
 {
     uint32_t quotient = distance * chunk->inverse;
 
-    return quotient >> chunk->shift | quotient << (32 - chunk->shift);
+    return quotient >> chunk->shift % 32 | quotient << -chunk->shift % 32u;
 }
 
 /* The chunk among whose objects an address lies, or NULL. */
@@ -188,23 +188,16 @@ IN_REGISTERS void small_chunk_has_room(struct chunk *chunk);
 /* No object of a chunk is live any more. */
 IN_REGISTERS void small_chunk_is_empty(struct chunk *chunk);
 
-/* `idle` without the lowest bit. */
-static inline uint32_t small_others(uint32_t idle)
+/* The lowest idle object of a partial chunk: the next to be taken. */
+static inline void *small_lowest(const struct chunk *chunk)
 {
-    return idle & (idle - 1);
+    return chunk_object(chunk, lowest_bit(chunk->idle));
 }
 
-/*
- * Takes the lowest object of a partial chunk that is in `idle`, its idle ones; there remain
- * small_others(). The caller looks whether those are none.
- */
-static inline void *small_take(struct chunk *chunk, uint32_t idle)
+/* Takes it, which count_used() is told as well; true if the chunk has no other. */
+static inline bool small_take_lowest(struct chunk *chunk)
 {
-    uint32_t size = chunk->size;
-
-    chunk->idle = small_others(idle);
-    count_used(size);
-    return (void *)(chunk_objects(chunk) + (uint32_t)__builtin_ctz(idle) * size);
+    return clear_lowest_bit(&chunk->idle);
 }
 
 static inline bool small_is_idle(const struct chunk *chunk, uint32_t index)

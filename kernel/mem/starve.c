@@ -5,6 +5,8 @@
 #include <mem/starve.h>
 
 bool starve_on;
+uint32_t starve_unasked;
+static uint32_t unasked; /* what it is while nothing is counted */
 static uint32_t numbers; /* drawn so far */
 static struct starve_state state;
 
@@ -14,17 +16,29 @@ const char *starve_kind_text(enum starve_kind kind)
     return texts[kind];
 }
 
+static void turn(bool on)
+{
+    __atomic_store_n(&starve_on, on, __ATOMIC_RELEASE);
+    starve_unasked = on ? 0 : unasked;
+}
+
+void starve_set_unasked(uint32_t bytes)
+{
+    unasked = bytes;
+    starve_unasked = starve_on ? 0 : bytes;
+}
+
 void starve_begin(uint32_t at, bool forever)
 {
     starve_end();
     state = (struct starve_state){ .at = at, .forever = forever };
     numbers = 0;
-    __atomic_store_n(&starve_on, true, __ATOMIC_RELEASE);
+    turn(true);
 }
 
 void starve_end(void)
 {
-    __atomic_store_n(&starve_on, false, __ATOMIC_RELEASE);
+    turn(false);
 }
 
 struct starve_state starve_get(void)
@@ -46,7 +60,7 @@ bool starve_count(enum starve_kind kind)
         return false;
     if (number == state.at) {
         state.first = kind;
-        starve_on = state.forever;
+        turn(state.forever);
     }
     __atomic_add_fetch(&state.failed, 1, __ATOMIC_RELAXED);
     return true;

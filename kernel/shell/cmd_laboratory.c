@@ -207,7 +207,7 @@ SHELL_COMMAND(kmalloc, "kmalloc SIZE", "takes a block of the heap", "kmalloc 100
         return SHELL_OK;
     }
     /* What stands there may be the guard of one that was freed. */
-    *guard_of((vaddr_t)block, heap_usable_size(block, "the laboratory")) = (struct guard){ 0, 0 };
+    *guard_word((vaddr_t)block, heap_usable_size(block, "the laboratory")) = 0;
     lab_add_block((vaddr_t)block);
     kprintf("0x%08x\n", (uint32_t)(vaddr_t)block);
     return SHELL_OK;

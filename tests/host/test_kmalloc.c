@@ -79,25 +79,28 @@ static void test_one_byte_too_many(void **state)
     }
 }
 
-/* Each bit of the guard counts, but for those that might make it one of a few bytes more or less.
- */
+/* Each bit of the canary counts, and of what says where it is. */
 static void test_each_bit_of_the_guard(void **state)
 {
     (void)state;
     for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
-        start(windows[w]);
-        uint8_t *ptr = kmalloc(48);
-        for (uint32_t bit = 8; bit < 32; bit++) {
-            uint32_t *word = (uint32_t *)guard_of((vaddr_t)ptr, heap_usable_size(ptr, "test"));
-            word[0] ^= 1u << bit;
-            free_stops("overflow", ptr);
-            word[0] ^= 1u << bit;
-            word[1] ^= 1u << bit;
-            free_stops("overflow", ptr);
-            word[1] ^= 1u << bit;
+        for (size_t size = 1; size <= LARGEST; size += 41) {
+            start(windows[w]);
+            uint8_t *ptr = kmalloc(size);
+            uint8_t *low = (uint8_t *)guard_word((vaddr_t)ptr, heap_usable_size(ptr, "test"));
+            for (uint32_t bit = 0; bit < 32; bit++) {
+                ptr[size + bit / 8] ^= 1u << bit % 8;
+                free_stops("overflow", ptr);
+                ptr[size + bit / 8] ^= 1u << bit % 8;
+            }
+            for (uint32_t bit = 0; bit < 8; bit++) {
+                *low ^= 1u << bit;
+                free_stops("overflow", ptr);
+                *low ^= 1u << bit;
+            }
+            kfree(ptr);
+            check_sound();
         }
-        kfree(ptr);
-        check_sound();
     }
 }
 

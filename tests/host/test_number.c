@@ -219,6 +219,18 @@ static void test_bits(void **state)
         assert_int_equal(words[1], bit == 31 ? 0 : 0x80000000u);
         assert_true(bit == 31 || clear_lowest_bit(&words[1]));
         assert_true(words[0] == 7 && words[1] == 0 && words[2] == 7);
+
+        uint32_t word = ~power;
+        assert_false(test_and_set_bit(&word, bit));
+        assert_int_equal(word, 0xffffffffu);
+        word = power;
+        assert_true(test_and_set_bit(&word, bit));
+        assert_int_equal(word, power);
+
+        assert_false(subtract_borrows(&word, power));
+        assert_int_equal(word, 0);
+        assert_true(subtract_borrows(&word, power));
+        assert_int_equal(word, 0u - power);
     }
     for (int i = 0; i < 10000; i++) {
         assert_int_equal(count_bits(value), __builtin_popcount(value));
