@@ -104,14 +104,15 @@ KERNEL_CC := $(if $(CLANG),$(COMPILER) --target=i386-none-elf,$(CC))
 # i686-elf makes (u)int32_t a long; everywhere else, and in the formats here, it is an int.
 INT32 := -U__INT32_TYPE__ -D__INT32_TYPE__=int -U__UINT32_TYPE__ "-D__UINT32_TYPE__=unsigned int"
 
+STACK_PROTECTOR := -fstack-protector-strong -mstack-protector-guard=global
+
 # A 486 runs what this makes: no cmov, no SSE, no FPU registers, so that nothing needs the stack aligned
 # to more than a word. The frame pointer makes backtraces.
 CFLAGS  := -std=gnu17 $(OPTIMIZE) -g -ffreestanding -march=i486 -mtune=generic -mgeneral-regs-only \
 	-fno-pic -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer \
 	-fno-optimize-sibling-calls -fno-common \
 	-fno-strict-aliasing -fno-asynchronous-unwind-tables \
-	-fstack-protector-strong -mstack-protector-guard=global \
-	-fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
+	$(STACK_PROTECTOR) -fcf-protection=none $(INT32) $(WARNINGS) $(INCLUDES)
 # With clang the frame is also made before the first trap, or a backtrace would leave out the caller.
 CFLAGS  += $(if $(CLANG),-mstack-alignment=4 -mllvm -enable-shrink-wrap=false,-mpreferred-stack-boundary=2)
 ASFLAGS := -g -march=i486 $(INCLUDES)
@@ -127,11 +128,12 @@ else
 CFLAGS += -DSTRETCHES
 endif
 # Undefined behaviour ends in an invalid opcode, which the panic names. The checks of every pointer cost
-# up to twice the instructions, so they are made only with UBSAN=1, with a B of its own.
-CFLAGS += -fsanitize=undefined $(if $(CLANG),,-fsanitize=bounds-strict) -fsanitize-undefined-trap-on-error
-ifeq ($(UBSAN),)
-CFLAGS += -fno-sanitize=null,alignment,object-size,pointer-overflow
-endif
+# up to twice the instructions, so they are made only with UBSAN=1, with a B of its own; as is that of
+# the argument of __builtin_ctz and the like, which is in the way of most allocations.
+SANITIZE       := -fsanitize=undefined $(if $(CLANG),,-fsanitize=bounds-strict) \
+	-fsanitize-undefined-trap-on-error
+SANITIZE_FEWER := -fno-sanitize=null,alignment,object-size,pointer-overflow,builtin
+CFLAGS += $(SANITIZE) $(if $(UBSAN),,$(SANITIZE_FEWER))
 # The way from one thread to the next is to stay below 100 instructions.
 $B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined $(if $(CLANG),,-fno-sanitize=bounds-strict)
 
@@ -420,8 +422,8 @@ $B/npm/installed: Makefile
 
 # Counted and timed code has the kernel's own optimisation and no sanitizers. Symbols are bound
 # before the start, so that no lookup is counted.
-BENCH_FLAGS := -Itests/bench/include -m32 -std=gnu17 -g -O2 -march=i686 -fno-strict-aliasing -fno-pie \
-	-no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
+BENCH_FLAGS := -Itests/bench/include -m32 -std=gnu17 -g -O2 -march=i686 -mtune=generic \
+	-fno-strict-aliasing -fno-pie -no-pie -Wl,-z,now $(WARNINGS) $(INCLUDES) -Itests/host
 BENCH_CC = $(HOSTCC) $(BENCH_FLAGS)
 HEAP_SOURCES := $(filter kernel/heap.c $(addprefix kernel/mem/,heap_%.c first_fit.c small.c starve.c),$(PURE))
 BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
@@ -429,11 +431,14 @@ BENCH_HEADERS := $(shell find include kernel tests/host tests/bench -name '*.h')
 # Replays a trace on the kernel's heap: docs/testing.md.
 .PHONY: heap-replay
 heap-replay: $H/heap-replay
-$H/heap-replay: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
+$H/heap-replay $H/heap-replay-checked: $(addprefix tests/bench/,heap_replay.c trace.c system.c) \
 		tests/host/heap_model.c kernel/kmalloc.c $(HEAP_SOURCES) $(BENCH_HEADERS) Makefile
 	@mkdir -p $(@D)
 	@echo "  HOSTCC  $@"
-	@$(BENCH_CC) $(filter %.c,$^) -o $@
+	@$(BENCH_CC) $(ALWAYS_ON) $(filter %.c,$^) -o $@
+
+# The same with all that is always on in the kernel, to show what that costs.
+$H/heap-replay-checked: ALWAYS_ON := $(STACK_PROTECTOR) $(SANITIZE) $(SANITIZE_FEWER)
 
 # Every instruction of the heap counts itself first: its worst operations, one by one.
 $H/%.counted.S: %.c $(BENCH_HEADERS) Makefile
@@ -465,7 +470,7 @@ $(addprefix $B/traces/,python.tr gcc.tr): $B/traces/%.tr: $B/traces/record.so te
 	@$(MAKE_TRACE) $@ record $< $(RECORDED_$*)
 
 .PHONY: bench
-bench: $B/bench/memory $H/heap-replay $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr) bench-images
+bench: $B/bench/memory $H/heap-replay $H/heap-replay-checked $H/heap-worst $(MADE_TRACES:%=$B/traces/%.tr) bench-images
 	@$(PYTHON) tests/bench/run.py $(if $(WRITE),--write) $(if $(OPERATIONS),--first $(OPERATIONS)) $B \
 		$(BENCH_TRACES)
 

@@ -30,6 +30,8 @@ The heap and its peers on traces. `no small` is first fit alone. The peers are D
   footprint     over the highest sum of live requests. Of the heap: the highest byte of the window
                 ever used, and index and tables. Of the peers: pages written to, all of the requests
                 written, the most of {SAMPLES} samples
+  always on     instructions with a guard behind each allocation, and with all else that the
+                kernel has always on: UBSan's traps and the stack protector
   first {NAIVE_FIRST}   operations only, in instructions: the naive list of tests/host/heap_model.c would take
                 hours under callgrind
   worst         single operation of the heap, in instructions, its calls for pages left out; behind
@@ -44,6 +46,16 @@ def library(name):
     if not os.path.exists(path):
         raise BenchError(f"{path} is not there: `make deps` installs it")
     return path
+
+
+def print_always_on(build, found):
+    """What guards cost, and with them what else is always on in the kernel."""
+    print_head("always on", ["heap", "guarded", "and UBSan"])
+    for trace, path in found.items():
+        row = [Replay(f"{build}/host/{program}", path).instructions([("", options, None)])[0]
+               for program, options in (("heap-replay", []), ("heap-replay", ["--guarded"]),
+                                        ("heap-replay-checked", ["--guarded"]))]
+        print_row(trace, row)
 
 
 def traces(folders):
@@ -154,6 +166,9 @@ def measure(build, folders, baseline, first=None):
         print_row(trace, figures)
         for (name, _, _), figure in list(zip(heaps, figures))[:len(HEAPS)]:
             baseline.add(f"{name} {names[trace]}", figure)
+
+    if not first:
+        print_always_on(build, found)
 
     print_head(f"first {NAIVE_FIRST}", ["no small", "naive list"])
     for trace, path in found.items():

@@ -14,6 +14,9 @@
 #include "mem/layout.h"
 #include "system.h"
 
+/* What the stack protector compares with, as in the kernel (x86/stack_guard.h). */
+uint32_t __stack_chk_guard = 0x5eed0000;
+
 _Noreturn static void stop(const char *format, va_list arguments)
 {
     fflush(stdout);
