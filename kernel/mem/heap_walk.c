@@ -110,12 +110,13 @@ static struct block *walk_from(vaddr_t address)
     return block;
 }
 
-/* Whether a block begins at `block`, below the top, whatever stands there instead. */
+/*
+ * Whether a block begins at `block`, below the top: payload may stand there instead. A used head
+ * tells by itself; a free one is any number, so the lists have to know it.
+ */
 static bool begins(const struct block *block)
 {
-    uint32_t size = believed_size(block);
-
-    return size != 0 && (block_is_used(block) || last_word(block, size) == size);
+    return believed_size(block) != 0 && (block_is_used(block) || first_fit_knows(block));
 }
 
 bool heap_walk_next(vaddr_t payload, struct heap_block *out)
@@ -168,6 +169,8 @@ bool heap_walk_next_live(vaddr_t payload, vaddr_t *live, size_t *room)
     struct heap_block block = { payload, 0, HEAP_FREE };
     const struct chunk *chunk = small_chunk_near(payload);
 
+    if (chunk == NULL) /* its objects begin behind its links */
+        chunk = small_chunk_near(payload + sizeof(*chunk));
     if (chunk != NULL) {
         *room = chunk->size;
         if (live_in_chunk(chunk, payload, live))

@@ -312,6 +312,43 @@ static void test_listing(void **state)
     check_sound();
 }
 
+/* Where the block listed last has been freed, a chunk begins now. */
+static void test_listing_goes_on_in_a_chunk(void **state)
+{
+    (void)state;
+    start(MIB);
+    uint8_t *hole = kmalloc(3000);
+    assert_non_null(kmalloc(3000));
+    struct heap_allocation allocation = { (vaddr_t)hole, 0, 0 };
+    kfree(hole);
+    uint8_t *object = kmalloc(40), *other = kmalloc(40);
+    assert_in_range(object, hole + 1, hole + 100);
+    assert_true(heap_next_allocation(allocation.payload, &allocation));
+    assert_int_equal(allocation.payload, object);
+    assert_true(heap_next_allocation(allocation.payload, &allocation));
+    assert_int_equal(allocation.payload, other);
+}
+
+/* Where the free block listed last began, a payload looks like one now. */
+static void test_listing_is_not_misled_by_a_payload(void **state)
+{
+    struct heap_block block = { 0, 0, HEAP_USED };
+
+    (void)state;
+    start(64 * KIB);
+    uint8_t *first = kmalloc(300), *second = kmalloc(300), *third = kmalloc(300);
+    kfree(second);
+    while (block.payload != (vaddr_t)second)
+        assert_true(heap_next_block(block.payload + block.size, &block));
+    kfree(first);
+    uint32_t *whole = kmalloc(600), *middle = (uint32_t *)second - 1;
+    assert_ptr_equal(whole, first);
+    middle[0] = middle[15] = 64;
+    assert_true(heap_next_block((vaddr_t)second, &block));
+    assert_int_equal(block.payload, third);
+    check_sound();
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -327,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_bytes_like_a_free_block),
         cmocka_unit_test(test_wild_pointers_behind_a_smashed_head),
         cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_listing_goes_on_in_a_chunk),
+        cmocka_unit_test(test_listing_is_not_misled_by_a_payload),
     };
 
     return cmocka_run_group_tests(tests, open_arena, NULL);
