@@ -70,7 +70,7 @@ static inline bool test_and_set_bit(uint32_t *word, uint32_t bit)
 {
     bool was_set;
 
-    __asm__("btsl %2, %0" : "+r"(*word), "=@ccc"(was_set) : "ri"(bit));
+    __asm__("btsl %2, %0" : "+r"(*word), "=@ccc"(was_set) : "Ir"(bit));
     return was_set;
 }
 
