@@ -133,9 +133,14 @@ class Builder:
                 text.append(file.read())
         return text
 
-    def compile_all(self, scratch):
-        made = {o: self.compile(scratch, o, "-c") for o in self.objects}
-        return None if None in made.values() else made
+    def compile_for(self, scratch, program, made):
+        """Compiles what of the test is changed and not yet `made`; False if something does not compile."""
+        for an_object in self.objects:
+            if an_object not in made and (an_object in program.own or program.holds(an_object)):
+                made[an_object] = self.compile(scratch, an_object, "-c")
+                if made[an_object] is None:
+                    return False
+        return True
 
     def link(self, scratch, program, made):
         """The test with the changed objects, which come before the archives that hold the others."""
@@ -201,10 +206,12 @@ class Run:
         scratch = self.folder()
         self.write(scratch, self.text)
         self.original = self.builder.code(scratch)
-        made = self.builder.compile_all(scratch)
+        made = {}
         for program in self.builder.programs:
+            if not self.builder.compile_for(scratch, program, made):
+                sys.exit(f"{self.file}: {program.name} does not compile without a mutation")
             linked = self.builder.link(scratch, program, made)
-            for length in (FULL, BRIEF):
+            for length in (FULL, BRIEF) if self.options.full else (BRIEF,):
                 before = seconds_of_children()
                 if not run_test(linked, 600, length):
                     sys.exit(f"{program.name} fails without a mutation")
@@ -223,17 +230,19 @@ class Run:
 
     def judge_in(self, scratch, mutant):
         self.write(scratch, mutant.apply(self.text))
-        made = self.builder.compile_all(scratch)
-        if made is None:
-            return "does not compile"
-        linked = {}
+        made, linked = {}, {}
         for program in self.builder.programs:
+            if not self.builder.compile_for(scratch, program, made):
+                return "does not compile"
             linked[program] = self.builder.link(scratch, program, made)
             if not run_test(linked[program], program.limits[BRIEF], BRIEF):
                 with self.lock:
                     self.killers[program.name] += 1
                 return "killed"
-        if self.builder.code(scratch) == self.original:
+        code = self.builder.code(scratch)
+        if code is None:
+            return "does not compile"
+        if code == self.original:
             return "equal"
         for program, path in linked.items():
             if self.options.full and program.can_be_brief and \
