@@ -140,6 +140,23 @@ static void test_which_rest_is_outside(void **state)
     cut_listed(true, 3008, false);
 }
 
+/* What a block leaves of the one outside, into which it grows, stays outside. */
+static void test_rest_of_outside_is_outside(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    new_block(16, 8);
+    void *hole = new_block(6000, 24);
+    new_block(16, 6024);
+    kfree(hole);
+    void *block = new_block(3000, 24);
+    assert_ptr_equal(first_fit.outside, at(3020));
+    assert_ptr_equal(krealloc(block, 3500 - HEAP_HEAD), block);
+    assert_ptr_equal(first_fit.outside, at(3524));
+    assert_int_equal(first_fit.outside_size, 2496);
+    check_sound();
+}
+
 /*
  * An aligned request takes the block outside as it takes a listed one: if that has room for any
  * alignment, which is block + alignment + 8 bytes.
@@ -170,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_knows_free_blocks),
         cmocka_unit_test(test_smashed_gap),
         cmocka_unit_test(test_which_rest_is_outside),
+        cmocka_unit_test(test_rest_of_outside_is_outside),
         cmocka_unit_test(test_aligned_from_outside),
     };
 

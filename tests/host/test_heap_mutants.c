@@ -15,6 +15,7 @@
 #include <heap.h>
 #include "heap_arena.h"
 #include "mem/first_fit.h"
+#include "mem/heap_index.h"
 #include "mem/small.h"
 #include "support.h"
 
@@ -190,11 +191,23 @@ static void test_index_figure(void **state)
 {
     (void)state;
     reset(MIB);
-    size_t one = heap_get_stats().index; /* a list and a node */
+    size_t one = heap_get_stats().index; /* a list and a node, and all that is fixed */
     new_block(64 * KIB - 8, 8);
     assert_int_equal(heap_get_stats().index, one + (31 + 1 + 2 + 8 + 32 - 1) * 4);
     new_block(16, 64 * KIB);
     assert_int_equal(heap_get_stats().index, one + (32 + 1 + 3 + 9 + 33 - 1) * 4);
+}
+
+/* A segment begins with its first byte. With one there is a list, a node, and a table of 12 parts.
+ */
+static void test_index_bytes(void **state)
+{
+    const size_t fixed = 12 * 20;
+
+    (void)state;
+    assert_int_equal(heap_index_bytes(1), fixed + (1 + 1) * 4);
+    assert_int_equal(heap_index_bytes(SEGMENT_SIZE), fixed + (1 + 1) * 4);
+    assert_int_equal(heap_index_bytes(SEGMENT_SIZE + 1), fixed + (2 + 2 + 1) * 4);
 }
 
 /* The page with the tree's upper levels comes when the heap is larger than 32 KiB, not before. */
@@ -208,6 +221,20 @@ static void test_index_page_of_upper_levels(void **state)
     new_block(PAGE_SIZE, 8 + 7 * PAGE_SIZE);
     assert_int_equal(sys.heap_pages, 9);
     assert_int_equal(sys.index_pages, index_pages + 1);
+    check_sound();
+}
+
+/* A page of the index comes with the first page of the heap that needs it. */
+static void test_index_pages_at_their_borders(void **state)
+{
+    (void)state;
+    reset(64 * MIB);
+    new_block(2 * MIB - 8, 8);
+    assert_int_equal(sys.heap_pages, 512);
+    uint32_t index_pages = sys.index_pages;
+    new_block(PAGE_SIZE, 2 * MIB);
+    assert_int_equal(sys.heap_pages, 513);
+    assert_int_equal(sys.index_pages, index_pages + 3); /* of nodes, lists and granules */
     check_sound();
 }
 
@@ -330,7 +357,9 @@ int main(void)
         cmocka_unit_test(test_pages_kept),
         cmocka_unit_test(test_index_size),
         cmocka_unit_test(test_index_figure),
+        cmocka_unit_test(test_index_bytes),
         cmocka_unit_test(test_index_page_of_upper_levels),
+        cmocka_unit_test(test_index_pages_at_their_borders),
         cmocka_unit_test(test_small_objects_are_the_rule),
         cmocka_unit_test(test_chunk_at_the_start),
         cmocka_unit_test(test_no_page_for_a_chunk),
