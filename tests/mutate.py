@@ -28,6 +28,7 @@ import mutations
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXPLAINED = os.path.join(HERE, "mutants.txt")
 LEAST_SECONDS = 2       # of CPU time for a test; else five times what it takes without a mutation
+LINK_SECONDS = 0.1      # about what it costs to link a test and to start it
 
 # A failed test ends the program; nobody reads the sanitizers' reports; long tests make it short.
 FULL, BRIEF = "full", "brief"
@@ -205,7 +206,7 @@ class Run:
             file.write(text)
 
     def prepare(self):
-        """Without a mutation all tests pass; how long they take decides their order and bounds."""
+        """Without a mutation all tests pass; how long they take decides their bounds."""
         scratch = self.folder()
         self.write(scratch, self.text)
         self.original = self.builder.code(scratch)
@@ -220,8 +221,13 @@ class Run:
                     sys.exit(f"{program.name} fails without a mutation")
                 program.time = seconds_of_children() - before
                 program.limits[length] = max(LEAST_SECONDS, int(5 * program.time))
-        self.builder.programs.sort(key=lambda program: program.time)
         self.folders.append(scratch)
+
+    def promising(self):
+        """The tests, those first that have killed most for their time."""
+        with self.lock:
+            return sorted(self.builder.programs, key=lambda program:
+                          (program.time + LINK_SECONDS) / (1 + self.killers[program.name]))
 
     def judge(self, mutant):
         scratch = self.folder()
@@ -234,7 +240,7 @@ class Run:
     def judge_in(self, scratch, mutant):
         self.write(scratch, mutant.apply(self.text))
         made, linked = {}, {}
-        for program in self.builder.programs:
+        for program in self.promising():
             if not self.builder.compile_for(scratch, program, made):
                 return "does not compile"
             linked[program] = self.builder.link(scratch, program, made)
