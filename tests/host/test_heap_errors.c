@@ -382,6 +382,8 @@ static void test_validator_lists(void **state)
     expect_fault(HEAP_BAD_LIST);
     first_fit.first[1] = at(36); /* listed twice */
     expect_fault(HEAP_BAD_LIST);
+    first_fit.first[segment_of(first_fit.mapped - 1)] = at(36); /* in the last segment */
+    expect_fault(HEAP_BAD_LIST);
     first_fit.outside = at(36); /* both listed and not */
     first_fit.outside_size = 64;
     expect_fault(HEAP_BAD_LIST);
@@ -395,6 +397,8 @@ static void test_validator_lists(void **state)
     *first_fit.tree.top = 72;
     expect_fault(HEAP_BAD_TREE);
     *first_fit.tree.top = 0;
+    expect_fault(HEAP_BAD_TREE);
+    first_fit.tree.nodes[first_fit.tree.root / MAX_TREE_FAN] = 0; /* nothing stops a rise there */
     expect_fault(HEAP_BAD_TREE);
     first_fit.usage.below -= 8;
     expect_fault(HEAP_USED_COUNT);
@@ -468,6 +472,26 @@ static void test_validator_table(void **state)
     expect_chunk_fault(HEAP_BAD_TABLE);
 }
 
+/* |  first object|second  |: where a granule's border is between the two, each has an entry. */
+static void test_validator_first_object(void **state)
+{
+    const uint32_t size = SMALL_MAX;
+    uint32_t first, second;
+    size_t wall = 40000;
+
+    (void)state;
+    do {
+        reset_small(256 * KIB);
+        assert_non_null(kmalloc(wall));
+        wall += HEAP_ALIGN;
+        first = (uint32_t)((vaddr_t)kmalloc(size) - first_fit.start);
+        second = first + size;
+    } while (first / GRANULE_SIZE == second / GRANULE_SIZE);
+    assert_int_equal(heap_validate(), HEAP_SOUND);
+    small.table[first / GRANULE_SIZE] = 0;
+    assert_int_equal(heap_validate(), HEAP_BAD_TABLE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -484,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_validator_lists),
         cmocka_unit_test(test_validator_chunks),
         cmocka_unit_test(test_validator_table),
+        cmocka_unit_test(test_validator_first_object),
     };
 
     return cmocka_run_group_tests(tests, open_arena, NULL);

@@ -167,6 +167,7 @@ static void test_next_block(void **state)
     }
     for (vaddr_t address = blocks[BLOCKS] + 1; address < TO; address++)
         assert_false(heap_walk_next(address, &block));
+    assert_false(heap_walk_next((vaddr_t)at(WINDOW - 8), &block)); /* where no page is */
     assert_false(heap_walk_next(UINTPTR_MAX, &block));
 }
 
@@ -174,6 +175,8 @@ static void test_next_block(void **state)
 static void test_next_block_behind_damage(void **state)
 {
     struct heap_block block;
+    vaddr_t live;
+    size_t room;
 
     (void)state;
     for (uint32_t broken = 0; broken < BLOCKS; broken++) {
@@ -185,6 +188,7 @@ static void test_next_block_behind_damage(void **state)
         }
         assert_false(heap_walk_next(blocks[broken], &block));
         assert_false(heap_walk_next(blocks[broken] + 8, &block));
+        assert_false(heap_walk_next_live(blocks[broken], &live, &room));
         if (broken > 0)
             assert_false(heap_walk_next(blocks[broken] - 8, &block));
     }

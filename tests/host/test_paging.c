@@ -20,6 +20,7 @@
 #include <mem/mmu.h>
 #include <mem/paging.h>
 #include <mem/pmm.h>
+#include <mem/starve.h>
 #include "mem/layout.h"
 #include "brief.h"
 #include "support.h"
@@ -482,6 +483,50 @@ static void test_identity_keeps_tables(void **state)
     assert_int_equal(paging_validate(), PAGING_SOUND);
     assert_int_equal(map_page(4 * MIB, 4 * MIB, PAGE_WRITE), OK);
     assert_int_equal(paging_table_frames(), 3);
+
+    start(4 * MIB); /* a table that begins where the identity mapping ends is like any other */
+    assert_int_equal(map_page(4 * MIB, PHYS, PAGE_WRITE), OK);
+    assert_int_equal(paging_table_frames(), 3);
+    assert_int_equal(unmap_page(4 * MIB), OK);
+    assert_int_equal(paging_table_frames(), 2);
+}
+
+/* The pages of the identity mapping's last table that lie behind it may lead anywhere. */
+static void test_behind_the_identity(void **state)
+{
+    (void)state;
+    start(6 * MIB);
+    assert_int_equal(map_page(6 * MIB, PHYS, PAGE_WRITE), OK);
+    assert_int_equal(paging_validate(), PAGING_SOUND);
+    expect_mapped(6 * MIB, PHYS, PAGE_WRITE, false);
+}
+
+/* A request for a table fails when it is its turn, wherever the table would have come from. */
+static void test_starved_table(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    struct snapshot shot = take_snapshot();
+    starve_begin(1, false);
+    assert_int_equal(map_page(AREA, PHYS, 0), ERR_NO_MEMORY);
+    assert_int_equal(starve_get().seen[STARVE_TABLE], 1);
+    check_unchanged(&shot);
+    assert_int_equal(map_page(AREA, PHYS, 0), OK);
+    assert_int_equal(unmap_page(AREA), OK);
+    starve_end();
+}
+
+/* The directory's frame and each table's are paging's own, and no others. */
+static void test_owned_frames(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_page(AREA, PHYS, 0), OK);
+    assert_true(paging_owns_frame(virt_to_phys(machine.directory)));
+    assert_true(paging_owns_frame(virt_to_phys(table_of(0))));
+    assert_true(paging_owns_frame(virt_to_phys(table_of(AREA))));
+    assert_false(paging_owns_frame(PHYS));
+    assert_false(paging_owns_frame(0));
 }
 
 /*
@@ -836,6 +881,8 @@ static void test_validator(void **state)
 
     (void)state;
     start(4 * MIB);
+    *entry_of(0) = PHYS | 1; /* in the only table */
+    expect_fault(PAGING_PAGE_0);
     expect_fault(PAGING_SOUND);
     *entry_of(0) = PHYS | 1;
     expect_fault(PAGING_PAGE_0);
@@ -951,15 +998,27 @@ static void test_random_operations(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity),         cmocka_unit_test(test_identity_without_memory),
-        cmocka_unit_test(test_map_and_unmap),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_tables),           cmocka_unit_test(test_identity_keeps_tables),
-        cmocka_unit_test(test_out_of_frames),    cmocka_unit_test(test_page_in_the_way),
-        cmocka_unit_test(test_ranges),           cmocka_unit_test(test_unmap_part),
-        cmocka_unit_test(test_new_pages),        cmocka_unit_test(test_new_pages_without_frames),
-        cmocka_unit_test(test_new_pages_errors), cmocka_unit_test(test_protect),
-        cmocka_unit_test(test_large_pages),      cmocka_unit_test(test_next_page),
-        cmocka_unit_test(test_validator),        cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_identity_without_memory),
+        cmocka_unit_test(test_map_and_unmap),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_identity_keeps_tables),
+        cmocka_unit_test(test_behind_the_identity),
+        cmocka_unit_test(test_starved_table),
+        cmocka_unit_test(test_owned_frames),
+        cmocka_unit_test(test_out_of_frames),
+        cmocka_unit_test(test_page_in_the_way),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_unmap_part),
+        cmocka_unit_test(test_new_pages),
+        cmocka_unit_test(test_new_pages_without_frames),
+        cmocka_unit_test(test_new_pages_errors),
+        cmocka_unit_test(test_protect),
+        cmocka_unit_test(test_large_pages),
+        cmocka_unit_test(test_next_page),
+        cmocka_unit_test(test_validator),
+        cmocka_unit_test(test_random_operations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

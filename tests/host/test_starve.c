@@ -50,6 +50,25 @@ static void test_once(void **state)
     assert_int_equal(starve_get().first, STARVE_TABLE);
 }
 
+/* Another thread asks after starves() has looked, and before the request that fails is counted. */
+static void test_asked_at_the_same_time(void **state)
+{
+    (void)state;
+    starve_begin(1, false);
+    assert_true(starve_count(STARVE_FRAME));
+    assert_false(starve_count(STARVE_BLOCK));
+    assert_int_equal(starve_get().failed, 1);
+    expect_seen(1, 0, 0);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    assert_string_equal(starve_kind_text(STARVE_FRAME), "frame");
+    assert_string_equal(starve_kind_text(STARVE_TABLE), "page table");
+    assert_string_equal(starve_kind_text(STARVE_BLOCK), "block");
+}
+
 static void test_forever(void **state)
 {
     (void)state;
@@ -135,9 +154,14 @@ static void test_realloc_that_moves(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_off),        cmocka_unit_test(test_once),
-        cmocka_unit_test(test_forever),    cmocka_unit_test(test_beginning_anew),
-        cmocka_unit_test(test_heap_calls), cmocka_unit_test(test_realloc_that_moves),
+        cmocka_unit_test(test_off),
+        cmocka_unit_test(test_once),
+        cmocka_unit_test(test_asked_at_the_same_time),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_forever),
+        cmocka_unit_test(test_beginning_anew),
+        cmocka_unit_test(test_heap_calls),
+        cmocka_unit_test(test_realloc_that_moves),
     };
 
     return cmocka_run_group_tests(tests, open_arena, NULL);
