@@ -405,6 +405,64 @@ static void test_large_undone(void **state)
     assert_int_equal(map(FOUR_GIB, 3 * LARGE), WINDOWS_BASE);
 }
 
+/* More than all addresses of windows: nothing of its size that is left in 32 bits is believed. */
+static void test_larger_than_all(void **state)
+{
+    (void)state;
+    start(36);
+    assert_int_equal(map(FOUR_GIB + 1, UINT32_MAX), 0);
+    assert_int_equal(map(FOUR_GIB + LARGE - 1, UINT32_MAX), 0);
+    assert_int_equal(map(FOUR_GIB + LARGE, WINDOWS_END - WINDOWS_BASE + 1), 0);
+    expect_nothing();
+}
+
+static void map_type(int type)
+{
+    assert_null(map_window(0xe0000000, 1, (enum window_type)type));
+}
+
+/* Nobody could mean a type that there is not. */
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    start(0);
+    EXPECT_PANIC("unknown window type 9", map_type(9));
+}
+
+/*
+ * Which window an address lies in, to its last byte; in the gaps it is none.
+ *
+ *   |A|. .|C|....|B     4 MiB    |
+ */
+static void test_find(void **state)
+{
+    vaddr_t from = 1, to = 1;
+
+    (void)state;
+    start(36);
+    vaddr_t a = map(0xe0000010, 1), gap = map(0xe0000000, 2 * PAGE_SIZE);
+    vaddr_t c = map(0xe0000000, PAGE_SIZE), b = map(FOUR_GIB, LARGE);
+    unmap(gap);
+    const vaddr_t starts[] = { a - 0x10, c, b },
+                  ends[] = { a - 0x10 + PAGE_SIZE, gap + 3 * PAGE_SIZE, b + LARGE };
+
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        const vaddr_t inside[] = { starts[i], starts[i] + 1, ends[i] - 1 };
+
+        for (size_t j = 0; j < ARRAY_SIZE(inside); j++) {
+            assert_true(window_find(inside[j], &from, &to));
+            assert_int_equal(from, starts[i]);
+            assert_int_equal(to, ends[i]);
+        }
+    }
+    assert_false(window_find(WINDOWS_BASE - 1, &from, &to));
+    assert_false(window_find(gap, &from, &to));
+    assert_false(window_find(c - 1, &from, &to));
+    assert_false(window_find(ends[1], &from, &to));
+    assert_false(window_find(b - 1, &from, &to));
+    assert_false(window_find(b + LARGE, &from, &to));
+}
+
 /* All addresses can be one window, and then there is room for none. */
 static void test_whole_range(void **state)
 {
@@ -455,6 +513,7 @@ static void test_validator(void **state)
     assert_int_equal(map_page(WINDOWS_BASE + PAGE_SIZE, 0, 0), 0);
     assert_int_equal(unmap_large_page(b), 0);
     assert_int_equal(window_validate(), WINDOW_UNMAPPED);
+    EXPECT_PANIC("assertion", unmap_window((void *)b));
     assert_int_equal(map_page(b, 0, 0), 0); /* the wrong kind of entry */
     assert_int_equal(window_validate(), WINDOW_UNMAPPED);
 }
@@ -531,6 +590,9 @@ int main(void)
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_reach),
         cmocka_unit_test(test_large_undone),
+        cmocka_unit_test(test_larger_than_all),
+        cmocka_unit_test(test_unknown_type),
+        cmocka_unit_test(test_find),
         cmocka_unit_test(test_whole_range),
         cmocka_unit_test(test_validator),
         cmocka_unit_test(test_random_windows),
