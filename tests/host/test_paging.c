@@ -350,7 +350,7 @@ static void expect_too_little_memory(uint32_t nth)
 {
     start(4 * MIB); /* so that there is a directory to look into */
     fail_requests(nth, true);
-    EXPECT_PANIC("too little memory", paging_init(384 * MIB));
+    EXPECT_PANIC("no frame for the page tables of 393216 KiB", paging_init(384 * MIB));
     assert_false(paging_enabled());
 }
 
@@ -408,6 +408,7 @@ static void test_errors(void **state)
 
     assert_int_equal(map_page(AREA + 1, PHYS, 0), ERR_UNALIGNED);
     assert_int_equal(map_page(AREA + PAGE_SIZE, PHYS + 0x800, 0), ERR_UNALIGNED);
+    assert_int_equal(map_range(AREA + PAGE_SIZE, PHYS + 0x800, 2, 0), ERR_UNALIGNED);
     assert_int_equal(map_page(0, PHYS, 0), ERR_RANGE);
     for (uint32_t bit = 0; bit < 32; bit++) {
         if (!(PAGE_FLAGS >> bit & 1))
@@ -738,6 +739,30 @@ static void test_new_pages_without_frames(void **state)
     assert_int_equal(map_new_pages(virt, pages, PAGE_WRITE, OWNER), OK);
 }
 
+/*
+ * A page whose frame has gone leaves nothing in its entry; where there was no frame from the first,
+ * one page is invalidated, for the table that is taken away again.
+ */
+static void test_new_pages_leave_nothing(void **state)
+{
+    (void)state;
+    start(4 * MIB);
+    assert_int_equal(map_new_pages(AREA, 2, PAGE_WRITE, OWNER), OK);
+    unmap_and_free_pages(AREA, 1, OWNER);
+    assert_int_equal(*entry_of(AREA), 0);
+    unmap_and_free_pages(AREA + PAGE_SIZE, 1, OWNER);
+
+    before_change();
+    machine.high_left = 0;
+    fail_requests(1, true);
+    assert_int_equal(map_new_pages(AREA, 2, PAGE_WRITE, OWNER), ERR_NO_MEMORY);
+    assert_int_equal(machine.invalidations, 1);
+    assert_int_equal(paging_table_frames(), 2);
+    fail_requests(0, false);
+    EXPECT_PANIC("assertion", assert_int_equal(map_new_pages(AREA, 1, 0, FRAME_NOBODY), OK));
+    EXPECT_PANIC("assertion", unmap_and_free_pages(AREA, 0, FRAME_NOBODY));
+}
+
 /* Errors, and a page in the way: no frame is taken. Where no high frame is left, low ones serve. */
 static void test_new_pages_errors(void **state)
 {
@@ -784,6 +809,9 @@ static void test_protect(void **state)
     assert_int_equal(machine.invalidated[AREA / PAGE_SIZE], 1);
     assert_int_equal(machine.invalidated_all, 0);
     assert_int_equal(paging_validate(), PAGING_SOUND);
+    before_change();
+    paging_protect(0x100000, 0x103000); /* nothing left to be forgotten */
+    assert_int_equal(machine.invalidations, 0);
     EXPECT_PANIC("assertion", paging_protect(0x100001, 0x102000));
     EXPECT_PANIC("assertion", paging_protect(0x100000, 0x102001));
 }
@@ -817,6 +845,10 @@ static void test_large_pages(void **state)
         expect_mapped(AREA + 5, (1ull << bit) + 5, 0, true);
         assert_int_equal(unmap_large_page(AREA), OK);
     }
+    machine.directory[AREA / LARGE_PAGE_SIZE] = 1u << 7; /* not present, whatever else it says */
+    expect_unmapped(AREA);
+    assert_int_equal(unmap_large_page(AREA), ERR_NOT_MAPPED);
+    machine.directory[AREA / LARGE_PAGE_SIZE] = 0;
     assert_int_equal(map_large_page(AREA, 1ull << 40, 0), ERR_RANGE);
     assert_int_equal(map_large_page(AREA, UINT64_MAX - 0x3fffff, 0), ERR_RANGE);
     assert_int_equal(map_large_page(0, 1ull << 32, 0), ERR_RANGE);
@@ -830,6 +862,16 @@ static void test_large_pages(void **state)
     assert_int_equal(unmap_large_page(AREA), ERR_NOT_MAPPED);
     assert_int_equal(unmap_page(AREA + 7 * PAGE_SIZE), OK);
     check_unchanged(&shot);
+}
+
+/* The lowest 4 MiB belong to page 0 and what is next to it; large pages begin behind them. */
+static void test_lowest_large_page(void **state)
+{
+    (void)state;
+    start(2 * PAGE_SIZE);
+    assert_int_equal(map_large_page(0, 1ull << 32, 0), ERR_RANGE);
+    assert_int_equal(map_large_page(LARGE_PAGE_SIZE, 1ull << 32, 0), OK);
+    assert_int_equal(unmap_large_page(LARGE_PAGE_SIZE), OK);
 }
 
 static void expect_next(vaddr_t from, vaddr_t virt, paddr64_t phys, bool large)
@@ -860,6 +902,7 @@ static void test_next_page(void **state)
     expect_next(AREA + LARGE_PAGE_SIZE, AREA + LARGE_PAGE_SIZE, 1ull << 32, true);
     expect_next(AREA + 2 * LARGE_PAGE_SIZE, 0xfffff000, PHYS, false);
     expect_next(0xfffff000, 0xfffff000, PHYS, false);
+    expect_next(0xffffffff, 0xffffffff, PHYS + 0xfff, false);
     assert_int_equal(unmap_page(0xfffff000), OK);
     assert_false(paging_next_page(AREA + 2 * LARGE_PAGE_SIZE, &page));
     assert_false(paging_next_page(0xfffff000, &page));
@@ -1004,6 +1047,8 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_identity_keeps_tables),
+        cmocka_unit_test(test_lowest_large_page),
+        cmocka_unit_test(test_new_pages_leave_nothing),
         cmocka_unit_test(test_behind_the_identity),
         cmocka_unit_test(test_starved_table),
         cmocka_unit_test(test_owned_frames),
