@@ -14,6 +14,7 @@
 #include <heap.h>
 #include "heap_arena.h"
 #include "mem/first_fit.h"
+#include "mem/heap_core.h"
 #include "mem/small.h"
 #include "support.h"
 
@@ -204,6 +205,45 @@ static void test_inside_a_chunk(void **state)
         expect_bad_pointer("double free", object_of(chunk, 1));
         check_sound();
     }
+}
+
+/*
+ * Even a head that is right in every bit passes for none within an object.
+ *
+ *   |object 240: ...|head 64|            |next head|...|
+ */
+static void test_head_forged_in_an_object(void **state)
+{
+    (void)state;
+    for (volatile size_t at_byte = 8; at_byte <= 160; at_byte += 8) {
+        reset_small(256 * KIB);
+        assert_non_null(kmalloc(40000));
+        uint8_t *object = kmalloc(240);
+        assert_non_null(kmalloc(400));
+        struct block *forged = payload_block(object + at_byte);
+        write_used(forged, 64);
+        write_used(block_at(block_address(forged) + 64), 16);
+        assert_true(block_is_sound(forged));
+        expect_bad_pointer("invalid free", object + at_byte);
+        kfree(object);
+        check_sound();
+    }
+}
+
+/* Whoever resizes is told like whoever frees. */
+static void test_resizing_what_is_none(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    void *block = new_block(32, 8);
+    new_block(32, 40);
+    EXPECT_PANIC("resizer: invalid free",
+                 heap_resize((uint8_t *)block + 8, 20, "resizer") ? fail() : (void)0);
+    sys.spinning = false;
+    kfree(block);
+    EXPECT_PANIC("resizer: double free", heap_resize(block, 20, "resizer") ? fail() : (void)0);
+    sys.spinning = false;
+    check_sound();
 }
 
 /* A spare chunk's objects, and those of a chunk that is gone. */
@@ -402,6 +442,8 @@ static void test_validator_lists(void **state)
     expect_fault(HEAP_BAD_TREE);
     first_fit.usage.below -= 8;
     expect_fault(HEAP_USED_COUNT);
+    first_fit.usage = (struct usage){ .peak = 0, .below = -bytes_used() }; /* less than were */
+    expect_fault(HEAP_USED_COUNT);
 }
 
 static void expect_chunk_fault(enum heap_fault fault)
@@ -500,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_not_from_the_heap),
         cmocka_unit_test(test_inside_a_block),
         cmocka_unit_test(test_inside_a_chunk),
+        cmocka_unit_test(test_head_forged_in_an_object),
+        cmocka_unit_test(test_resizing_what_is_none),
         cmocka_unit_test(test_object_freed_with_its_chunk),
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_free_head_smashed),

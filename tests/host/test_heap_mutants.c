@@ -15,6 +15,7 @@
 #include <heap.h>
 #include "heap_arena.h"
 #include "mem/first_fit.h"
+#include "mem/heap_core.h"
 #include "mem/heap_index.h"
 #include "mem/small.h"
 #include "support.h"
@@ -192,6 +193,8 @@ static void test_index_figure(void **state)
     (void)state;
     reset(MIB);
     size_t one = heap_get_stats().index; /* a list and a node, and all that is fixed */
+    assert_int_equal(one,
+                     heap_index_bytes(1) + sizeof(heap_core) + sizeof(first_fit) + sizeof(small));
     new_block(64 * KIB - 8, 8);
     assert_int_equal(heap_get_stats().index, one + (31 + 1 + 2 + 8 + 32 - 1) * 4);
     new_block(16, 64 * KIB);
