@@ -346,7 +346,7 @@ $H/test_%: $H/tests/host/test_%.o $H/libsupport.a $H/libpure.a
 	@$(HOSTCC) $(HOST_FLAGS) $(filter %.o,$^) -L$H -lsupport -lpure -lsupport -lcmocka -o $@
 
 # The guarded kmalloc(): all other tests take the bare one of tests/host/bare_kmalloc.c.
-$H/test_kmalloc $H/test_starve: $H/kernel/kmalloc.o
+$H/test_kmalloc $H/test_kmalloc_errors $H/test_starve: $H/kernel/kmalloc.o
 
 # What fuzzing has come upon, replayed; then fuzzing itself, on the same target.
 FUZZ_TARGETS := $(filter-out test_%,$(notdir $(basename $(wildcard tests/fuzz/*.c))))
