@@ -287,6 +287,28 @@ static void test_chunk_at_the_start(void **state)
 }
 
 /*
+ * The figure of the index is of the most that there ever was of it: a chunk that is lower adds
+ * none.
+ *
+ *   |hole 3000|U wall|chunk|~~~      |chunk   |rest|U wall|chunk|~~~
+ */
+static void test_chunk_lower_than_another(void **state)
+{
+    (void)state;
+    reset_small(MIB);
+    void *hole = kmalloc(3000);
+    assert_non_null(kmalloc(400000));
+    void *high = kmalloc(48);
+    size_t index = heap_get_stats().index;
+    kfree(hole);
+    void *low = kmalloc(64);
+    assert_true(low < high);
+    assert_int_equal(small.active, 2);
+    assert_int_equal(heap_get_stats().index, index);
+    check_sound();
+}
+
+/*
  * No page can be had for a chunk, but then one for the request itself: it becomes a block.
  *
  *   |U up to the last page's end|      |U                          |U 48|~~~
@@ -366,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_index_pages_at_their_borders),
         cmocka_unit_test(test_small_objects_are_the_rule),
         cmocka_unit_test(test_chunk_at_the_start),
+        cmocka_unit_test(test_chunk_lower_than_another),
         cmocka_unit_test(test_no_page_for_a_chunk),
         cmocka_unit_test(test_head_of_a_chunk_smashed),
         cmocka_unit_test(test_pointer_where_chunks_were),
