@@ -160,6 +160,36 @@ static void test_objects(void **state)
     check_sound();
 }
 
+/* ---- Requests ---- */
+
+/* A class with a spare chunk is served from it, however little else is in use. */
+static void test_spare_chunk_serves(void **state)
+{
+    (void)state;
+    reset_small(256 * KIB);
+    void *wall = kmalloc(40000), *object = kmalloc(40);
+    kfree(object);
+    kfree(wall);
+    assert_ptr_equal(kmalloc(40), object);
+    assert_int_equal(small.active, 1);
+    check_sound();
+}
+
+/* Products that wrap are none, however small what is left of them; a byte can be aligned. */
+static void test_borders_of_requests(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    assert_null(kcalloc(0x80000001, 2));
+    assert_null(kcalloc(0x10001, 0x10000));
+    assert_null(kcalloc(0, 8));
+    uint8_t *byte = kmalloc_aligned(1, 64);
+    assert_non_null(byte);
+    assert_int_equal((vaddr_t)byte % 64, 0);
+    assert_int_equal(kmalloc_usable_size(byte), 1);
+    check_sound();
+}
+
 /* ---- Who had it ---- */
 
 static vaddr_t here; /* the function whose calls are looked at */
@@ -320,6 +350,8 @@ int main(void)
         cmocka_unit_test(test_sizes_in_front_that_are_none),
         cmocka_unit_test(test_block_forged_in_an_object),
         cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_spare_chunk_serves),
+        cmocka_unit_test(test_borders_of_requests),
         cmocka_unit_test(test_names_left),
         cmocka_unit_test(test_names_left_in_an_object),
         cmocka_unit_test(test_owners),
