@@ -141,6 +141,68 @@ static void test_block_forged_in_an_object(void **state)
     }
 }
 
+/*
+ * Right behind the last object of a chunk begins none, whatever the next block's bytes say there.
+ *
+ *   |C o o o ... last|  |U 408: ... guard ...|
+ */
+static void test_object_forged_behind_the_last(void **state)
+{
+    (void)state;
+    reset_small(256 * KIB);
+    assert_non_null(kmalloc(40000));
+    uint8_t *object = kmalloc(230);
+    const struct chunk *chunk = small_chunk_near((vaddr_t)object);
+    uint8_t *behind = (uint8_t *)chunk_objects(chunk) + (size_t)chunk->count * chunk->size;
+    assert_true(chunk->count < CHUNK_OBJECTS);
+    assert_ptr_equal(kmalloc(400), behind + 8);
+    guard_set_small((vaddr_t)behind, chunk->size, 40, 0x1234);
+    free_stops("invalid free", behind);
+    kfree(object);
+    check_sound();
+}
+
+/* A chunk whose objects have all come back is the class's spare one, and a second goes at once. */
+static void test_emptied_chunks(void **state)
+{
+    static void *objects[200];
+
+    (void)state;
+    reset_small(MIB);
+    assert_non_null(kmalloc(400000));
+    void *empty = kmalloc(40);
+    const struct small_class *class = &small.classes[48 / HEAP_ALIGN];
+    kfree(empty);
+    assert_ptr_equal(class->spare, small_chunk_near((vaddr_t)empty));
+    assert_null(small.partial[48 / HEAP_ALIGN]);
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        objects[i] = kmalloc(40);
+    assert_true(class->chunks > 2);
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        kfree(objects[i]);
+    assert_int_equal(class->chunks, 1);
+    assert_non_null(class->spare);
+    check_sound();
+}
+
+/* Who complains is said, and whatever stands where the top is, no block begins there. */
+static void test_callers_are_named(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    uint8_t *block = kmalloc(100);
+    free_stops("kfree: invalid free", block + 8);
+    EXPECT_PANIC("krealloc: invalid free", assert_null(krealloc(block + 8, 20)));
+    sys.spinning = false;
+    EXPECT_PANIC("kmalloc_usable_size: invalid free",
+                 assert_int_equal(kmalloc_usable_size(block + 8), 0));
+    sys.spinning = false;
+    write_used(block_at(first_fit.top), PREV_FREE);
+    free_stops("kfree: double free", (void *)(first_fit.top + HEAP_HEAD));
+    kfree(block);
+    check_sound();
+}
+
 /* An object that was freed, with and without its guard, is free; a live one was overflowed. */
 static void test_objects(void **state)
 {
@@ -288,10 +350,11 @@ static void test_listing_without_guards(void **state)
 /* A listing goes on from any address, and has an end at the last one. */
 static void test_listing_from_anywhere(void **state)
 {
-    struct heap_allocation allocation;
+    struct heap_allocation allocation = { 0, 0, 0 };
 
     (void)state;
     reset(64 * KIB);
+    assert_false(heap_next_allocation(0, &allocation));
     uint8_t *first = kmalloc(100), *second = kmalloc(100), *third = kmalloc(100);
     kfree(second);
     for (uint8_t *from = first; from < third; from++) {
@@ -329,6 +392,21 @@ static void test_moved_bytes(void **state)
     }
 }
 
+/* Where there is room behind it or it becomes smaller, a block stays; of size 0 it is freed. */
+static void test_resized_in_place(void **state)
+{
+    (void)state;
+    reset(64 * KIB);
+    uint8_t *block = kmalloc(100);
+    assert_ptr_equal(krealloc(block, 50), block);
+    assert_ptr_equal(krealloc(block, 1000), block);
+    assert_int_equal(kmalloc_usable_size(block), 1000);
+    assert_null(krealloc(block, 0));
+    assert_int_equal(heap_get_stats().blocks, 0);
+    assert_int_equal(heap_get_stats().used, 0);
+    free_stops("double free", block);
+}
+
 static void test_usable_size_of_overflowed(void **state)
 {
     (void)state;
@@ -350,6 +428,10 @@ int main(void)
         cmocka_unit_test(test_sizes_in_front_that_are_none),
         cmocka_unit_test(test_block_forged_in_an_object),
         cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_object_forged_behind_the_last),
+        cmocka_unit_test(test_emptied_chunks),
+        cmocka_unit_test(test_callers_are_named),
+        cmocka_unit_test(test_resized_in_place),
         cmocka_unit_test(test_spare_chunk_serves),
         cmocka_unit_test(test_borders_of_requests),
         cmocka_unit_test(test_names_left),
