@@ -61,6 +61,29 @@ static void test_asked_at_the_same_time(void **state)
     expect_seen(1, 0, 0);
 }
 
+/* While requests are counted none need not ask; before and after that the small ones need not. */
+static void test_unasked(void **state)
+{
+    (void)state;
+    starve_set_unasked(100);
+    assert_int_equal(starve_unasked, 100);
+    starve_begin(2, false);
+    assert_int_equal(starve_unasked, 0);
+    starve_set_unasked(200);
+    assert_int_equal(starve_unasked, 0);
+    assert_false(starves(STARVE_BLOCK));
+    assert_int_equal(starve_unasked, 0);
+    assert_true(starves(STARVE_BLOCK)); /* and nothing is counted any more */
+    assert_int_equal(starve_unasked, 200);
+    starve_begin(1, true);
+    assert_true(starves(STARVE_BLOCK));
+    assert_int_equal(starve_unasked, 0);
+    starve_end();
+    assert_int_equal(starve_unasked, 200);
+    starve_set_unasked(0);
+    assert_int_equal(starve_unasked, 0);
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -157,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_asked_at_the_same_time),
+        cmocka_unit_test(test_unasked),
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_forever),
         cmocka_unit_test(test_beginning_anew),
