@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include <heap.h>
+#include <mem/starve.h>
 #include "heap_arena.h"
 #include "mem/guard.h"
 #include "mem/heap_core.h"
@@ -237,6 +238,30 @@ static void test_spare_chunk_serves(void **state)
     check_sound();
 }
 
+/* While requests are counted, those that do not fail get all that they would get else. */
+static void test_allocated_while_counted(void **state)
+{
+    (void)state;
+    starve_begin(1000, false);
+    for (int i = 0; i < 2; i++) {
+        reset_small(256 * KIB);
+        if (i == 1)
+            assert_non_null(kmalloc(40000));
+        for (size_t size = 1; size <= 300; size += 13) {
+            uint8_t *first = kmalloc(size), *second = kmalloc(size);
+
+            assert_int_equal(kmalloc_usable_size(first), size);
+            memset(first, 0xff, size);
+            memset(second, 0xff, size);
+            kfree(first);
+            kfree(second);
+        }
+        check_sound();
+    }
+    starve_end();
+    assert_int_equal(starve_get().failed, 0);
+}
+
 /* Products that wrap are none, however small what is left of them; a byte can be aligned. */
 static void test_borders_of_requests(void **state)
 {
@@ -433,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_callers_are_named),
         cmocka_unit_test(test_resized_in_place),
         cmocka_unit_test(test_spare_chunk_serves),
+        cmocka_unit_test(test_allocated_while_counted),
         cmocka_unit_test(test_borders_of_requests),
         cmocka_unit_test(test_names_left),
         cmocka_unit_test(test_names_left_in_an_object),
