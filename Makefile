@@ -134,6 +134,8 @@ SANITIZE       := -fsanitize=undefined $(if $(CLANG),,-fsanitize=bounds-strict) 
 	-fsanitize-undefined-trap-on-error
 SANITIZE_FEWER := -fno-sanitize=null,alignment,object-size,pointer-overflow,builtin
 CFLAGS += $(SANITIZE) $(if $(UBSAN),,$(SANITIZE_FEWER))
+# The frame comes before the first trap, as with clang.
+CFLAGS += $(if $(CLANG),,$(if $(UBSAN),-fno-shrink-wrap))
 # The way from one thread to the next is to stay below 100 instructions.
 $B/kernel/sched/sched.c.o: CFLAGS += -fno-sanitize=undefined $(if $(CLANG),,-fno-sanitize=bounds-strict)
 
