@@ -86,7 +86,7 @@ HOSTAR  := ar
 PYTHON  := /usr/bin/python3
 
 # CHECK=1: the checking build, in a folder of its own, for every goal alike.
-B := build$(if $(CHECK),/check)
+B := build$(if $(CHECK),/variants/check)
 
 # ---- Kernel ----------------------------------------------------------------------------------
 
@@ -384,13 +384,14 @@ mutants: host-tests
 
 .SECONDARY: # keep the objects: removing them would be the last thing that `make test` prints
 
-# The same kernel built in other ways, each in a B of its own: image and tests must not care.
-VARIANTS := gcc-O0 clang-O2 clang-O0 ubsan check
+# The same kernel built in other ways, each in a B of its own: image and tests must not care. The checking
+# build is one of them, and has no others.
+VARIANTS := $(if $(CHECK),,gcc-O0 clang-O2 clang-O0 ubsan check)
 VARIANT_gcc-O0   := OPTIMIZE=-O0
 VARIANT_clang-O2 := COMPILER=clang
 VARIANT_clang-O0 := COMPILER=clang OPTIMIZE=-O0
 VARIANT_ubsan    := UBSAN=1
-VARIANT_check    := CHECK=1
+VARIANT_check    := CHECK=1 COMPILER=gcc
 VARIANT_BUILDS   := $(VARIANTS:%=$B/variants/%)
 
 .PHONY: variants test-variants $(VARIANT_BUILDS)
@@ -398,14 +399,15 @@ variants: $(VARIANT_BUILDS)
 $(VARIANT_BUILDS): $B/variants/%:
 	+@$(MAKE) --no-print-directory B=$@ $(VARIANT_$*) iso
 test-variants: variants
-	@$(PYTHON) tests/run.py --quick $(VARIANT_BUILDS:%=--variant %)
+	@$(PYTHON) tests/run.py $(VARIANT_BUILDS:%=--variant %)
 
 .PHONY: host-tests test test-all
 host-tests: $(HOST_TESTS)
 
-# Both end with a line "N passed, N failed".
-test: iso host-tests heap-replay $H/heap-worst
-	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(HOST_TESTS)
+# Both end with a line "N passed, N failed". Of the variants `test` takes the checking build.
+TEST_BUILDS := $(filter %/check,$(VARIANT_BUILDS))
+test: iso host-tests heap-replay $H/heap-worst $(TEST_BUILDS)
+	@RONINOS_BUILD=$B $(PYTHON) tests/run.py --quick $(TEST_BUILDS:%=--variant %) $(HOST_TESTS)
 test-all: iso host-tests heap-replay $H/heap-worst $B/npm/installed variants
 	@RONINOS_BUILD=$B $(PYTHON) tests/run.py $(VARIANT_BUILDS:%=--variant %) $(HOST_TESTS)
 
@@ -519,7 +521,8 @@ help:
 	@echo "make run          boots it in QEMU: a window, or the terminal where there is no display"
 	@echo "                  MEM=256M FIRMWARE=uefi MACHINE=q35 CPU=486 CMDLINE='keymap=de selftest'"
 	@echo "                  FONT=FILE.psf.gz embeds another font"
-	@echo "make test         the tests that a change must pass; make test-all: every configuration"
+	@echo "make test         the tests that a change must pass, some of them in the checking build;"
+	@echo "                  make test-all: every configuration"
 	@echo "make CHECK=1 ...  the same with a kernel that checks its accesses to memory and its locks"
 	@echo "make test-variants  quick boot tests for each of: $(VARIANTS);"
 	@echo "                  COMPILER=clang, OPTIMIZE=-O0 and UBSAN=1, with a B= of its own, build one"

@@ -4,12 +4,13 @@
 usage: run.py [--quick] [--variant BUILD]... [HOST_TEST...]
 
 First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, those of
-heap-replay, and that of mutation runs. With --quick only those of pytest's tests that are marked so; without it, host tests
-find RONINOS_TEST_ALL in their environment and take their time. A program that crashes counts as one
-failure.
+heap-replay, and that of mutation runs. With --quick only those of pytest's tests that are marked so;
+without it, host tests find RONINOS_TEST_ALL in their environment and take their time. A program that
+crashes counts as one failure.
 
 Each BUILD of --variant holds the same kernel built in another way: last come the boot tests on each,
-those marked quick and those marked variant. Without a HOST_TEST there is nothing else.
+those marked variant and, but with --quick, those marked quick. Without a HOST_TEST there is nothing
+else.
 """
 import argparse
 import os
@@ -86,7 +87,7 @@ def main():
                                  "quick" if arguments.quick else None))
     for build in arguments.variant:
         print(f"{build}:", flush=True)
-        counts.append(run_pytest(["boot"], "quick or variant", build))
+        counts.append(run_pytest(["boot"], "variant" if arguments.quick else "quick or variant", build))
     passed, failed = (sum(column) for column in zip(*counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

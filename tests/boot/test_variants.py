@@ -1,7 +1,7 @@
 """What every variant of the image must do: another compiler, no optimisation, more checks.
 
-`make test-variants` and `make test-all` run these, and the tests marked quick, once for each variant;
-with the image that people get they are two more tests of `make test-all`.
+`make test` runs these with the checking build, `make test-variants` and `make test-all` with each
+variant; with the image that people get they are two more tests of `make test-all`.
 """
 import re
 
