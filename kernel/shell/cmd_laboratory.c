@@ -230,6 +230,8 @@ SHELL_COMMAND(kfree, "kfree ADDR", "gives back a block that kmalloc gave", "kfre
 
 /* ---- Words ---- */
 
+typedef uint32_t __attribute__((may_alias, aligned(1))) loose_word; /* at any address */
+
 /* Whether every byte of [address, address + length) is mapped; *bad is the first that is not. */
 static bool all_mapped(uint32_t address, uint32_t length, uint32_t *bad)
 {
@@ -243,11 +245,10 @@ static bool all_mapped(uint32_t address, uint32_t length, uint32_t *bad)
     return true;
 }
 
-static uint32_t load(uint32_t address)
+/* Not by memcpy(): behind the last word of all no pointer can lead. */
+static volatile loose_word *word_at(uint32_t address)
 {
-    uint32_t word;
-    memcpy(&word, (const void *)(uintptr_t)address, sizeof(word));
-    return word;
+    return (volatile loose_word *)(uintptr_t)address;
 }
 
 SHELL_COMMAND(peek, "peek ADDR [COUNT]", "prints words of memory", "peek 0x100000 8")
@@ -265,7 +266,7 @@ SHELL_COMMAND(peek, "peek ADDR [COUNT]", "prints words of memory", "peek 0x10000
     for (uint32_t i = 0; i < count && !thread_interrupted(); i++, address += sizeof(uint32_t)) {
         if (i % 4 == 0)
             kprintf("0x%08x:", address);
-        kprintf(" 0x%08x%s", load(address), i % 4 == 3 || i + 1 == count ? "\n" : "");
+        kprintf(" 0x%08x%s", *word_at(address), i % 4 == 3 || i + 1 == count ? "\n" : "");
     }
     return SHELL_OK;
 }
@@ -296,7 +297,7 @@ SHELL_COMMAND(poke, "poke ADDR VALUE", "writes a word of memory; VALUE is hex",
         if (reason != NULL)
             return shell_error("0x%08x %s", address + i, reason);
     }
-    memcpy((void *)(uintptr_t)address, &value, sizeof(value));
+    *word_at(address) = value;
     kprintf("ok\n");
     return SHELL_OK;
 }
