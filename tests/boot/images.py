@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("RONINOS_BUILD", ROOT / "build")).resolve()
 KERNEL = BUILD / "roninos.stripped.elf"
-CHECKING = (BUILD / "kernel" / "check").is_dir()    # made by make CHECK=1
+COMPILED_BY = (BUILD / "compiler").read_text()      # and with which options
+CHECKING = COMPILED_BY.split()[-1] == "CHECK"       # made by make CHECK=1
 MAKER = ROOT / "iso" / "mkiso.sh"
 CONFIG = ROOT / "iso" / "boot" / "grub" / "grub.cfg"
 

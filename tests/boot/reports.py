@@ -18,7 +18,6 @@ from console import to_lines
 
 HEX = "0x[0-9a-f]{8}"
 CALL = re.compile(rf"#(\d+) ({HEX}) (\S+)\+0x[0-9a-f]+(?: (\S+:\d+)(?: (\d+) times)?)?")
-COMPILER = (images.BUILD / "compiler").read_text()
 
 
 def crash(machine, kind):
@@ -35,7 +34,7 @@ def crash(machine, kind):
 # ---- Lines -------------------------------------------------------------------------------------
 
 # Of some calls clang gives no line.
-LINE = r"( \S+:\d+)?" if "clang" in COMPILER else r" \S+:\d+"
+LINE = r"( \S+:\d+)?" if "clang" in images.COMPILED_BY else r" \S+:\d+"
 MY_LINE = LINE.replace(r"\S+", r"(kernel/shell/c\w+\.c|include/\S+\.h)")
 ANY_CALL = rf"#\d+ {HEX} \S+\+0x[0-9a-f]+{LINE}"
 
