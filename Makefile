@@ -168,7 +168,7 @@ UNCHECKED_STACKS := \
 	$(addprefix kernel/lib/,number.c printf.c string.c) \
 	$(addprefix kernel/mem/,frames.c memmap.c owners.c page_table.c paging.c pmm.c \
 		starve.c) \
-	$(addprefix kernel/x86/,cpu.c gdt.c idt.c mmu.c stack_guard.c trap.c tsc_rate.c)
+	$(addprefix kernel/x86/,cpu.c mmu.c stack_guard.c trap.c tsc_rate.c tss.c)
 $(UNCHECKED:%=$B/%.o): CFLAGS := $(filter-out $(CHECKED),$(CFLAGS))
 $(UNCHECKED_STACKS:%=$B/%.o): CFLAGS += --param asan-stack=0
 endif
@@ -226,7 +226,7 @@ $B/font.psf: $(FONT) $B/font.name
 $B/kernel/drivers/font.S.o: $B/font.psf
 $B/kernel/drivers/font.S.o: ASFLAGS += -DFONT='"$B/font.psf"'
 
-$B/linker.ld: linker.ld kernel/mem/layout.h Makefile
+$B/linker.ld: linker.ld kernel/mem/layout.h include/x86/tables.h Makefile
 	@mkdir -p $(@D)
 	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $(if $(CHECK),-DCHECK) $< -o $@
 

@@ -40,14 +40,12 @@ static void report_unknown_word(void *arg UNUSED, const char *word)
     klog_warning("unknown word on the command line: %s", word);
 }
 
-/* Serial output, screen, and handlers that name a fault: all that the memory steps may need. */
+/* Serial output and screen: whatever goes wrong in the memory steps shall be seen. */
 static NO_STACK_PROTECTOR void init_diagnosis(uint32_t magic, paddr_t info_address,
                                               struct cmdline *cmdline)
 {
     static char text[4096]; /* far beyond what a loader can be made to pass */
 
-    gdt_init();
-    idt_init();
     cpu_init();
     stack_guard_init();
     serial_init();
@@ -90,7 +88,7 @@ static void protect_kernel(void)
 static void init_paging(void)
 {
     paging_init(pmm_phys_limit());
-    gdt_set_page_directory(cpu_read_cr3());
+    tss_set_page_directory(cpu_read_cr3());
     check_init();
     window_init(cpu.has_pse36 ? cpu.physical_address_bits : 0, cpu.has_pat);
     screen_map();

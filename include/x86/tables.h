@@ -1,5 +1,6 @@
 /*
- * The CPU's descriptor tables: GDT with its task state segments, and IDT.
+ * The CPU's descriptor tables: GDT with its task state segments, and IDT. They stand complete in
+ * the image (tables.S), and start.S loads them before any C runs.
  */
 #ifndef X86_TABLES_H
 #define X86_TABLES_H
@@ -9,6 +10,9 @@
 #define SELECTOR_DATA         0x10
 #define SELECTOR_TSS          0x18
 #define SELECTOR_DOUBLE_FAULT 0x20
+
+#define TSS_SIZE              104
+#define ISR_STUB_SIZE         16 /* from one entry point of isr.S to the next */
 
 #ifndef __ASSEMBLER__
 
@@ -22,24 +26,14 @@ struct descriptor_pointer {
     uint32_t base;
 } PACKED;
 
-/*
- * Loads flat code and data segments and the task register. The second task serves the double
- * fault: it has a stack of its own, so that a kernel stack that ran into its guard page is
- * reported instead of resetting the machine.
- */
-void gdt_init(void);
-
 /* Tells the double fault's task which page directory to run with. Call when paging is on. */
-void gdt_set_page_directory(uint32_t cr3);
+void tss_set_page_directory(uint32_t cr3);
 
 /*
  * The interrupted task's registers and stack pointer, as the CPU saved them when it switched to
  * the double fault's task.
  */
-void gdt_interrupted_task(struct regs *regs, uint32_t *esp);
-
-/* Fills all 256 vectors: exceptions, IRQs, and the rest, which is only counted. */
-void idt_init(void);
+void tss_interrupted_task(struct regs *regs, uint32_t *esp);
 
 #endif /* __ASSEMBLER__ */
 

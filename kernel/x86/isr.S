@@ -6,15 +6,15 @@
  */
 #include <x86/tables.h>
 
-        .text
+        .section .text.isr, "ax"        /* linker.ld sees to it that one gate's high half fits all */
 
-        .balign 16
+        .balign ISR_STUB_SIZE
         .global isr_stubs
         .type   isr_stubs, @function
-isr_stubs:                              /* stub N begins at isr_stubs + 16 * N */
+isr_stubs:                              /* stub N begins at isr_stubs + ISR_STUB_SIZE * N */
         .set    vector, 0
         .rept   256
-        .balign 16
+        .balign ISR_STUB_SIZE
         /* At vectors 8, 10 to 14, 17, 21, 29 and 30 the CPU pushes an error code itself. */
         .if     (vector != 8) && (vector < 10 || vector > 14) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
         pushl   $0
@@ -23,7 +23,7 @@ isr_stubs:                              /* stub N begins at isr_stubs + 16 * N *
         jmp     isr_common
         .set    vector, vector + 1
         .endr
-        .balign 16
+        .balign ISR_STUB_SIZE
         .size   isr_stubs, . - isr_stubs
 
         .global isr_common

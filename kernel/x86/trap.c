@@ -159,7 +159,7 @@ void trap_double_fault(void)
     uint32_t esp;
 
     check_stop(); /* this stack is aligned as the CPU has left it */
-    gdt_interrupted_task(&regs, &esp);
+    tss_interrupted_task(&regs, &esp);
     regs.vector = VECTOR_DOUBLE_FAULT;
 
     /* The usual cause: a push ran into the guard page, and so did the page fault's own push. */

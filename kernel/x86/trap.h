@@ -1,10 +1,8 @@
 /*
- * Exceptions and the way from a vector to what handles it.
+ * Exceptions and the way from a vector to what handles it. The vectors are for assembly too.
  */
 #ifndef X86_TRAP_H
 #define X86_TRAP_H
-
-#include "x86/regs.h"
 
 #define VECTOR_DIVIDE         0
 #define VECTOR_BREAKPOINT     3
@@ -19,10 +17,16 @@
 /* Where the local APIC sends what was withdrawn; the low four bits must be set on older ones. */
 #define VECTOR_SPURIOUS       255
 
+#ifndef __ASSEMBLER__
+
+#include "x86/regs.h"
+
 /* Called by isr.S for every vector but the double fault, interrupts off. */
 void trap_dispatch(struct regs *regs);
 
 /* Entered by the task switch of a double fault, on its own stack. */
 _Noreturn void trap_double_fault(void);
+
+#endif /* __ASSEMBLER__ */
 
 #endif
