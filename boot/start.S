@@ -10,6 +10,7 @@
  * Source: Multiboot2 Specification 2.0, "I386 machine state".
  */
 #include "mem/layout.h"
+#include <x86/boot_stack.h>
 #include <x86/tables.h>
 
 /* CR0: protected mode, x87 errors by exception #MF; caching on, paging off, no FPU emulation. */
@@ -28,6 +29,7 @@ start:
 1:      movl    $SELECTOR_DATA, %ecx
         movl    %ecx, %ds
         movl    %ecx, %es
+        movw    $SELECTOR_STACK, %cx
         movl    %ecx, %ss
         movl    $_boot_stack_top, %esp
         xorl    %ecx, %ecx
@@ -50,6 +52,11 @@ start:
         movl    $_bss_end, %ecx
         subl    %edi, %ecx
         rep stosb
+
+        movl    $_boot_stack_bottom, %ecx
+        movl    %ecx, %dr0
+        movl    $DR7_WATCH, %ecx
+        movl    %ecx, %dr7
 
         xorl    %ebp, %ebp              /* the end of every backtrace */
         pushl   $0                      /* keeps the arguments 16-byte aligned */

@@ -27,6 +27,7 @@
 #include <selftest.h>
 #include <shell/shell.h>
 #include <usb/usb.h>
+#include <x86/boot_stack.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -83,6 +84,7 @@ static void protect_kernel(void)
 
     int error = unmap_page((vaddr_t)_boot_stack_guard);
     ASSERT(error == OK);
+    boot_stack_is_guarded();
 }
 
 static void init_paging(void)

@@ -10,6 +10,7 @@
 #define SELECTOR_DATA         0x10
 #define SELECTOR_TSS          0x18
 #define SELECTOR_DOUBLE_FAULT 0x20
+#define SELECTOR_STACK        0x28
 
 #define TSS_SIZE              104
 #define ISR_STUB_SIZE         16 /* from one entry point of isr.S to the next */

@@ -2,8 +2,9 @@
  * The CPU's tables, complete in the image, so that start.S has only to load them: a fault is named
  * from there on.
  *
- * Segmentation is flat: one code and one data segment over all 4 GiB. There are two task state
- * segments, which tss.c has. Every vector has a gate; the double fault enters by a task gate.
+ * Segmentation is flat: one code and one data segment over all 4 GiB. Only the boot stack has another
+ * segment before paging (boot_stack.c). There are two task state segments, which tss.c has. Every
+ * vector has a gate; the double fault enters by a task gate.
  *
  * The IDT lies in read-only data. The GDT cannot: the CPU marks there which task is busy. Both hold
  * addresses in pieces, which linker.ld cuts.
@@ -16,8 +17,10 @@
 
 #define CODE           0x9a /* present, ring 0, code, readable */
 #define DATA           0x92 /* present, ring 0, data, writable */
+#define STACK          0x96 /* the same, but all offsets above the limit */
 #define TSS            0x89 /* present, ring 0, available 32-bit TSS */
 #define FLAT           0xcf /* 32-bit; the limit counts pages, and these are its highest bits */
+#define IN_PAGES       0xc0 /* 32-bit, the limit counts pages */
 #define GATE_INTERRUPT 0x8e /* present, ring 0, 32-bit, interrupts off on entry */
 #define GATE_TASK      0x85 /* present, ring 0, task */
 
@@ -41,6 +44,8 @@ gdt:
         flat_segment DATA
         tss     main_tss_low, main_tss_middle
         tss     double_fault_tss_low, double_fault_tss_middle
+        .short  boot_stack_limit, 0
+        .byte   0, STACK, IN_PAGES, 0
         .size   gdt, . - gdt
         .set    GDT_SIZE, . - gdt
 

@@ -6,10 +6,12 @@
 #include "x86/irq_dispatch.h"
 #include "mem/layout.h"
 #include <check.h>
+#include <mem/paging.h>
 #include <mem/sections.h>
 #include <panic.h>
 #include <sched/thread.h>
 #include <symbols.h>
+#include <x86/boot_stack.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/irq.h>
@@ -59,6 +61,12 @@ static bool within(uint32_t address, const char *start, const char *end)
 static bool in_guard_page(uint32_t address, struct thread_stack *stack)
 {
     return thread_stack_at(address, stack) == STACK_GUARD;
+}
+
+/* Where a push goes that finds the boot stack full. */
+static uint32_t below_boot_stack(void)
+{
+    return (uint32_t)(uintptr_t)_boot_stack_bottom - sizeof(uint32_t);
 }
 
 /* What lies at an address that must not be written, in words for the panic's first line. */
@@ -117,6 +125,18 @@ _Noreturn static void undefined_behaviour(const struct regs *regs)
     panic_by(&cause, "invalid opcode: undefined behaviour in %s (%s:%u)", name, file, line);
 }
 
+/* The boot stack's last word was written. This goes on in the guard page, which is still mapped. */
+_Noreturn static void boot_stack_full(const struct regs *regs)
+{
+    const uint32_t below = below_boot_stack();
+    uint32_t esp = regs_esp(regs);
+    const struct panic_cause cause = { regs, esp, &below };
+    struct thread_stack stack;
+
+    (void)in_guard_page(below, &stack);
+    panic_by(&cause, "stack overflow in thread %s (debug exception, ESP 0x%08x)", stack.name, esp);
+}
+
 /* Not inline: saving the registers that it uses would cost every interrupt. */
 _Noreturn static __attribute__((noinline)) void exception(const struct regs *regs)
 {
@@ -126,6 +146,8 @@ _Noreturn static __attribute__((noinline)) void exception(const struct regs *reg
 
     if (regs->vector == VECTOR_PAGE_FAULT)
         page_fault(regs);
+    if (regs->vector == VECTOR_DEBUG && boot_stack_watch_hit())
+        boot_stack_full(regs);
     if (regs->vector == VECTOR_INVALID_OPCODE && is_compilers_trap(regs->eip))
         undefined_behaviour(regs);
     panic_by(&cause, "%s (exception %u, error code 0x%x)",
@@ -164,6 +186,8 @@ void trap_double_fault(void)
 
     /* The usual cause: a push ran into the guard page, and so did the page fault's own push. */
     uint32_t pushed_at = esp - sizeof(uint32_t);
+    if (!paging_enabled() && pushed_at < below_boot_stack())
+        pushed_at = below_boot_stack(); /* the segment's limit stopped it, however far below */
     const struct panic_cause cause = { &regs, esp, &pushed_at };
     struct thread_stack stack;
     if (in_guard_page(pushed_at, &stack) || in_guard_page(cpu_read_cr2(), &stack))

@@ -5,6 +5,7 @@
 #define X86_TRAP_H
 
 #define VECTOR_DIVIDE         0
+#define VECTOR_DEBUG          1
 #define VECTOR_BREAKPOINT     3
 #define VECTOR_INVALID_OPCODE 6
 #define VECTOR_DOUBLE_FAULT   8

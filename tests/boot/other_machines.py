@@ -42,13 +42,13 @@ class Bochs(Console):
     PICTURE = (1024, 768)       # of the machine's screen
     PLACE = (4, 36)             # where in the window: behind its border and below its tool bar
 
-    def __init__(self, *words):
+    def __init__(self, *words, image=None):
         """words: more lines of the bochsrc."""
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="roninos-")
         folder = Path(self.folder.name)
         listener = socket.create_server(("localhost", 0))
-        common = BOCHSRC.format(image=images.default_image(), folder=folder,
+        common = BOCHSRC.format(image=image or images.default_image(), folder=folder,
                                 port=listener.getsockname()[1])
         (folder / "bochsrc").write_text("\n".join([common, *words, ""]))
         (folder / "rc").write_text("continue\n")

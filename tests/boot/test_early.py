@@ -7,7 +7,10 @@ import re
 import pytest
 
 import images
-from test_faults import calls_of, debug, gdb_server, report_of
+from console import to_lines
+from memory_model import PAGE
+from other_machines import Bochs
+from test_faults import CALL, calls_of, debug, gdb_server, report_of, symbols
 
 
 def behind(instruction, function):
@@ -43,3 +46,52 @@ def test_a_double_fault_before_paging(start, tmp_path):
                        "set $eip = crash_divide")
     assert re.match(r"PANIC: double fault \(ESP 0x[0-9a-f]{8}\)$", report[0])
     assert calls_of(report)[0] == "crash_divide"
+
+
+# ---- The boot stack without a guard page --------------------------------------------------------
+
+def assert_boot_stack_overflow(report, found_by):
+    bottom = symbols()["_boot_stack_bottom"]
+    assert re.fullmatch(rf"PANIC: stack overflow in thread idle \(boot\) \({found_by}, "
+                        r"ESP 0x[0-9a-f]{8}\)", report[0])
+    assert report[5:7] == [
+        f"0x{bottom - 4:08x}: guard page below the stack of thread idle (boot)",
+        "paging is off: every address is its own"]
+    assert calls_of(report)[0] == "crash_stack_overflow"
+
+
+@pytest.mark.quick
+def test_the_boot_stacks_last_word_is_watched(start, tmp_path):
+    """QEMU checks no segment limits. The function's first push goes there."""
+    report = broken_at(start, tmp_path, "pmm_init", "set $esp = _boot_stack_bottom + 4",
+                       "set $eip = crash_stack_overflow")
+    assert_boot_stack_overflow(report, "debug exception")
+
+
+def going_elsewhere(path, function, target):
+    """The image, but that one function of the kernel begins with a jump to another."""
+    place = symbols()
+    kernel = images.KERNEL.read_bytes()
+    at = place[function] - place["_text_start"] + PAGE
+    code = kernel[at:at + 32]
+    image = images.default_image().read_bytes()
+    assert kernel.count(code) == image.count(code) == 1
+    distance = place[target] - place[function] - 5
+    path.write_bytes(image.replace(code, b"\xe9" + distance.to_bytes(4, "little", signed=True)
+                                   + code[5:]))
+    return path
+
+
+@pytest.mark.full
+def test_the_boot_stacks_segment_ends_where_it_does(tmp_path):
+    machine = Bochs(image=going_elsewhere(tmp_path / "image.iso", "pmm_init",
+                                          "crash_stack_overflow"))
+    try:
+        machine.wait_for("The machine is halted.")
+        text = bytes(machine.received).decode()
+        report = to_lines(text[text.index("PANIC: "):].encode())
+    finally:
+        machine.close()
+    assert_boot_stack_overflow(report, "double fault")
+    assert calls_of(report)[-2:] == ["kernel_main", "start"]
+    assert sum(int(match[5] or 1) for match in map(CALL.fullmatch, report) if match) > 100
