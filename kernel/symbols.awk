@@ -7,10 +7,15 @@
 # usage: awk -f symbols.awk -v lines=LINES FUNCTIONS
 #
 # symbol_table has for each function its address, the offset of its name in symbol_names and of its
-# lines in symbol_lines, and an entry behind the last. A function's lines are steps of two bytes: how far
-# the address moves, 0 to 254, and how far the line, -127 to 127 in two's complement. The address byte
-# 255 stands alone, and moves by 255. The line byte 128 is followed by file and line, two bytes each,
-# the low one first. A file is an index into symbol_files, which has offsets in symbol_names.
+# lines in symbol_lines, and an entry behind the last. A function's lines are steps of a byte and what
+# follows it:
+#
+#   high four bits   how far the address moves, 0 to 14; 15: by 15 and the bytes that follow, up to and
+#                    with the first that is not 255
+#   low four bits    how far the line, -6 to 7, plus 6; 14: by the next byte, -127 to 127 in two's
+#                    complement; 15: file and line follow, two bytes each, the low one first
+#
+# A file is an index into symbol_files, which has offsets in symbol_names.
 
 function number(hex,    value, i) { # of awk's own, only gawk reads hexadecimal
     for (i = 1; i <= length(hex); i++)
@@ -29,19 +34,29 @@ function put(byte) {
     steps = steps (steps_length++ % 16 ? "," : "\n\t.byte ") byte
 }
 
-function put_row(row, at, file, line,    distance) {
-    for (distance = row_address[row] - at; distance > 254; distance -= 255)
-        put(255)
-    put(distance)
-    if (row_file[row] == file && row_line[row] - line <= 127 && row_line[row] - line >= -127) {
-        put((row_line[row] - line + 256) % 256)
-        return
+function put_half_word(value) {
+    put(value % 256)
+    put(int(value / 256))
+}
+
+function put_row(row, at, file, line,    distance, moved, low) {
+    distance = row_address[row] - at
+    moved = row_line[row] - line
+    low = 15
+    if (row_file[row] == file && moved >= -127 && moved <= 127)
+        low = moved >= -6 && moved <= 7 ? moved + 6 : 14
+    put((distance < 15 ? distance : 15) * 16 + low)
+    if (distance >= 15) {
+        for (distance -= 15; distance >= 255; distance -= 255)
+            put(255)
+        put(distance)
     }
-    put(128)
-    put(row_file[row] % 256)
-    put(int(row_file[row] / 256))
-    put(row_line[row] % 256)
-    put(int(row_line[row] / 256))
+    if (low == 14)
+        put((moved + 256) % 256)
+    if (low == 15) {
+        put_half_word(row_file[row])
+        put_half_word(row_line[row])
+    }
 }
 
 # The rows in [start, end), but those that say the same as the one before.
@@ -66,6 +81,7 @@ function end_function(end) {
 }
 
 BEGIN {
+    rows = next_row = 0
     while ((getline row < lines) > 0) {
         split(row, part, " ")
         if (!(part[2] in file_number)) {
@@ -77,7 +93,6 @@ BEGIN {
         row_file[rows] = file_number[part[2]]
         row_line[rows++] = part[3]
     }
-    rows += 0
     print "\t.section .symbols, \"a\""
     print "\t.balign 4"
     print "\t.global symbol_count, symbol_table, symbol_names, symbol_files, symbol_lines"

@@ -11,9 +11,11 @@ struct symbol {
     uint32_t lines; /* offset into symbol_lines; up to that of the next */
 };
 
-/* Bytes of a step that are no distance. */
-#define STEP_FAR  255u /* the address moves by so much, and the step goes on */
-#define STEP_JUMP 128u /* file and line follow */
+/* A step: how far the address moves in the high four bits, how far the line in the low ones. */
+#define DISTANCE_MORE 15u /* and by the bytes that follow, up to and with the first below 255 */
+#define LINE_BIAS     6u
+#define LINE_BYTE     14u /* by the byte that follows */
+#define LINE_JUMP     15u /* file and line follow */
 
 extern const uint32_t symbol_count;
 extern const struct symbol symbol_table[]; /* one more than symbol_count */
@@ -62,6 +64,19 @@ static uint32_t half_word(const uint8_t *bytes)
     return bytes[0] | (uint32_t)bytes[1] << 8;
 }
 
+/* How far the step at *step moves the address; *step then is behind that. */
+static uint32_t step_distance(const uint8_t **step)
+{
+    uint32_t distance = *(*step)++ >> 4;
+
+    if (distance == DISTANCE_MORE) {
+        do {
+            distance += **step;
+        } while (*(*step)++ == 255);
+    }
+    return distance;
+}
+
 bool symbol_line(uint32_t address, const char **file, uint32_t *line)
 {
     const struct symbol *symbol = find(address);
@@ -70,18 +85,20 @@ bool symbol_line(uint32_t address, const char **file, uint32_t *line)
     if (symbol == NULL)
         return false;
     const uint8_t *step = symbol_lines + symbol[0].lines, *end = symbol_lines + symbol[1].lines;
-    for (at = symbol->address; step < end; step++) {
-        at += *step;
+    for (at = symbol->address; step < end;) {
+        uint32_t lines = *step & 15;
+
+        at += step_distance(&step);
         if (at > address)
             break;
-        if (*step == STEP_FAR)
-            continue;
-        if (*++step == STEP_JUMP) {
-            in_file = half_word(step + 1);
-            in_line = half_word(step + 3);
+        if (lines == LINE_JUMP) {
+            in_file = half_word(step);
+            in_line = half_word(step + 2);
             step += 4;
+        } else if (lines == LINE_BYTE) {
+            in_line += (uint32_t)(int8_t)*step++;
         } else {
-            in_line += (uint32_t)(int8_t)*step;
+            in_line += lines - LINE_BIAS;
         }
     }
     *file = symbol_names + symbol_files[in_file];

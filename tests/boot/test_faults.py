@@ -207,7 +207,7 @@ def test_who_reads_the_tables_as_they_are(machine):
 def test_every_line_that_the_kernel_knows_is_the_linkers(machine):
     """What `who` says of each function's first and last byte, and in between, is what addr2line says."""
     lines = (images.BUILD / "lines.txt").read_text().splitlines()
-    for row in lines[7::401]:
+    for row in lines[::401]:
         address, file, line = row.split()
         said = machine.command(f"who {address}")[0]
         if file == "?":
