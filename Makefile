@@ -230,26 +230,37 @@ $B/linker.ld: linker.ld kernel/mem/layout.h include/x86/tables.h Makefile
 	@mkdir -p $(@D)
 	@$(CC) -E -P -x assembler-with-cpp $(INCLUDES) $(if $(CHECK),-DCHECK) $< -o $@
 
-# The image is linked twice: first without symbols, then with the tables of its own functions and source
-# lines, which are the last thing in .rodata and so move no function. The build checks that they did not.
+# The image is linked three times: first without symbols; then with the tables of its own functions and
+# source lines, which are the last thing in .rodata and so move no function; then with the addresses to
+# which the variables behind have moved. The build checks that nothing has moved since.
 FUNCTIONS = $(NM) -n $(1) | awk '$$2 == "t" || $$2 == "T" { print $$1, $$3 }'
+# Not what the compiler makes of a switch, nor the entries of tables that linker.ld collects.
+VARIABLES = $(NM) -n -S $(1) | awk '$$3 ~ /^[bBdDrR]$$/ && $$4 !~ /^CSWTCH|_entry_/ { print $$1, $$2, $$4 }'
 LINE_ADDRESSES = $(OBJDUMP) --dwarf=decodedline $(1) | awk '$$3 ~ /^0x/ { print substr($$3, 3) }' | \
 	awk '{ printf "%8s\n", $$1 }' | tr ' ' 0 | sort -u
 LINES = $(call LINE_ADDRESSES,$(1)) > $B/addresses.txt && \
 	$(ADDR2LINE) -e $(1) < $B/addresses.txt | paste -d ' ' $B/addresses.txt - | \
 	sed 's,$(CURDIR)/,,; s, .*?.*, ? 0,; s,:\([0-9]*\).*, \1,'
 
+SYMBOLS = awk -f kernel/symbols.awk -v lines=$(1) -v variables=$(2) $(3) > $B/symbols.S
+LINK    = $(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc
+
 $B/roninos.elf: $(OBJECTS) $B/linker.ld kernel/symbols.awk
 	@echo "  LINK    $@"
-	@awk -f kernel/symbols.awk -v lines=/dev/null /dev/null > $B/symbols.S
-	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -o $B/first.elf
+	@$(call SYMBOLS,/dev/null,/dev/null,/dev/null)
+	@$(LINK) -o $B/first.elf
 	@$(call FUNCTIONS,$B/first.elf) > $B/functions.txt
 	@$(call LINES,$B/first.elf) > $B/lines.txt
-	@awk -f kernel/symbols.awk -v lines=$B/lines.txt $B/functions.txt > $B/symbols.S
-	@$(CC) $(LDFLAGS) -T $B/linker.ld $(OBJECTS) $B/symbols.S -lgcc -Wl,-Map=$B/roninos.map -o $@.new
+	@$(call VARIABLES,$B/first.elf) > $B/variables.txt
+	@$(call SYMBOLS,$B/lines.txt,$B/variables.txt,$B/functions.txt)
+	@$(LINK) -o $B/second.elf
+	@$(call VARIABLES,$B/second.elf) > $B/variables.txt
+	@$(call SYMBOLS,$B/lines.txt,$B/variables.txt,$B/functions.txt)
+	@$(LINK) -Wl,-Map=$B/roninos.map -o $@.new
 	@$(call FUNCTIONS,$@.new) | cmp -s - $B/functions.txt && \
-		$(call LINES,$@.new) | cmp -s - $B/lines.txt || \
-		{ echo "the symbol tables moved the functions that they name" >&2; exit 1; }
+		$(call LINES,$@.new) | cmp -s - $B/lines.txt && \
+		$(call VARIABLES,$@.new) | cmp -s - $B/variables.txt || \
+		{ echo "the symbol tables moved what they name" >&2; exit 1; }
 	@mv $@.new $@
 	@$(NM) -n $@ > $B/roninos.sym
 	@$(OBJDUMP) -d $@ > $B/roninos.dis

@@ -257,6 +257,17 @@ static bool describe_table(vaddr_t address, char *text)
     return false;
 }
 
+static void describe_data(vaddr_t address, const char *section, const char *kind, char *text)
+{
+    const char *name;
+    uint32_t offset;
+
+    if (symbol_find_variable((uint32_t)address, &name, &offset))
+        ksnprintf(text, SIZE, "%s: %s %s+0x%x", section, kind, name, offset);
+    else
+        ksnprintf(text, SIZE, "%s", section);
+}
+
 static void describe_image(vaddr_t address, char *text)
 {
     if (within(address, _text_start, _text_end)) {
@@ -264,11 +275,11 @@ static void describe_image(vaddr_t address, char *text)
         address_format_code(place, sizeof(place), (uint32_t)address, false);
         ksnprintf(text, SIZE, "kernel text: %s", place);
     } else if (within(address, _rodata_start, _rodata_end)) {
-        ksnprintf(text, SIZE, "kernel read-only data");
+        describe_data(address, "kernel read-only data", "constant", text);
     } else if (within(address, _rodata_end, _bss_start)) {
-        ksnprintf(text, SIZE, "kernel data");
+        describe_data(address, "kernel data", "variable", text);
     } else {
-        ksnprintf(text, SIZE, "kernel data that is zero at start (.bss)");
+        describe_data(address, "kernel data that is zero at start (.bss)", "variable", text);
     }
 }
 

@@ -1,10 +1,11 @@
-# Makes the assembler source of the kernel's tables of functions and source lines, which
-# kernel/symbols.c reads, from two files:
+# Makes the assembler source of the kernel's tables of functions, source lines and variables, which
+# kernel/symbols.c reads, from three files:
 #
 #   functions.txt   ADDRESS NAME, sorted by address
 #   lines.txt       ADDRESS FILE LINE, sorted by address; "?" and 0 where the file is not known
+#   variables.txt   ADDRESS SIZE NAME, sorted by address
 #
-# usage: awk -f symbols.awk -v lines=LINES FUNCTIONS
+# usage: awk -f symbols.awk -v lines=LINES -v variables=VARIABLES FUNCTIONS
 #
 # symbol_table has for each function its address, the offset of its name in symbol_names and of its
 # lines in symbol_lines, and an entry behind the last. A function's lines are steps of a byte and what
@@ -16,6 +17,8 @@
 #                    complement; 15: file and line follow, two bytes each, the low one first
 #
 # A file is an index into symbol_files, which has offsets in symbol_names.
+#
+# variable_table has for each variable its address, the offset of its name and its size.
 
 function number(hex,    value, i) { # of awk's own, only gawk reads hexadecimal
     for (i = 1; i <= length(hex); i++)
@@ -23,11 +26,13 @@ function number(hex,    value, i) { # of awk's own, only gawk reads hexadecimal
     return value
 }
 
-function name_at(name,    at) {
-    at = names_length + 0
-    names = names "\t.asciz \"" name "\"\n"
-    names_length += length(name) + 1
-    return at
+function name_at(name) {
+    if (!(name in names_at)) {
+        names_at[name] = names_length + 0
+        names = names "\t.asciz \"" name "\"\n"
+        names_length += length(name) + 1
+    }
+    return names_at[name]
 }
 
 function put(byte) {
@@ -96,6 +101,7 @@ BEGIN {
     print "\t.section .symbols, \"a\""
     print "\t.balign 4"
     print "\t.global symbol_count, symbol_table, symbol_names, symbol_files, symbol_lines"
+    print "\t.global variable_count, variable_table"
     print "symbol_table:"
 }
 
@@ -109,6 +115,14 @@ END {
     put_rows(start, 4294967296)
     print "\t.long 0xffffffff, 0, " steps_length + 0
     print "symbol_count:\t.long " NR
+    print "variable_table:"
+    while ((getline row < variables) > 0) {
+        split(row, part, " ")
+        sub(/\.[0-9]+$/, "", part[3]) # that of a variable inside a function
+        print "\t.long 0x" part[1] ", " name_at(part[3]) ", 0x" part[2]
+        count++
+    }
+    print "variable_count:\t.long " count + 0
     print "symbol_files:"
     printf "%s", file_list
     print "symbol_lines:"

@@ -1,14 +1,18 @@
 /*
- * Looking up functions and source lines in the tables that the build made (symbols.awk): functions
- * sorted by address, and for each the steps from line to line of its source.
+ * Looking up functions, source lines and variables in the tables that the build made (symbols.awk):
+ * functions sorted by address, and for each the steps from line to line of its source; variables
+ * sorted by address.
  */
 #include <symbols.h>
 #include <mem/sections.h>
 
 struct symbol {
     uint32_t address;
-    uint32_t name;  /* offset into symbol_names */
-    uint32_t lines; /* offset into symbol_lines; up to that of the next */
+    uint32_t name; /* offset into symbol_names */
+    union {
+        uint32_t lines; /* of a function: offset into symbol_lines; up to that of the next */
+        uint32_t size;  /* of a variable, in bytes */
+    };
 };
 
 /* A step: how far the address moves in the high four bits, how far the line in the low ones. */
@@ -19,6 +23,8 @@ struct symbol {
 
 extern const uint32_t symbol_count;
 extern const struct symbol symbol_table[]; /* one more than symbol_count */
+extern const uint32_t variable_count;
+extern const struct symbol variable_table[];
 extern const char symbol_names[];
 extern const uint32_t symbol_files[]; /* offsets into symbol_names */
 extern const uint8_t symbol_lines[];
@@ -31,21 +37,27 @@ const char *symbol_name(uint32_t index, uint32_t *address)
     return symbol_names + symbol_table[index].name;
 }
 
-/* The function that `address` lies in, or NULL. */
-static const struct symbol *find(uint32_t address)
+/* The last symbol that begins at `address` or before it, or NULL. */
+static const struct symbol *last_until(const struct symbol *table, uint32_t count, uint32_t address)
 {
-    uint32_t low = 0, high = symbol_count; /* the symbol is the one before `low` in the end */
+    uint32_t low = 0, high = count; /* the symbol is the one before `low` in the end */
 
-    if (address < (uint32_t)(uintptr_t)_text_start || address >= (uint32_t)(uintptr_t)_text_end)
-        return NULL;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (symbol_table[middle].address <= address)
+        if (table[middle].address <= address)
             low = middle + 1;
         else
             high = middle;
     }
-    return low == 0 ? NULL : &symbol_table[low - 1];
+    return low == 0 ? NULL : &table[low - 1];
+}
+
+/* The function that `address` lies in, or NULL. */
+static const struct symbol *find(uint32_t address)
+{
+    if (address < (uint32_t)(uintptr_t)_text_start || address >= (uint32_t)(uintptr_t)_text_end)
+        return NULL;
+    return last_until(symbol_table, symbol_count, address);
 }
 
 bool symbol_find(uint32_t address, const char **name, uint32_t *offset)
@@ -53,6 +65,17 @@ bool symbol_find(uint32_t address, const char **name, uint32_t *offset)
     const struct symbol *symbol = find(address);
 
     if (symbol == NULL)
+        return false;
+    *name = symbol_names + symbol->name;
+    *offset = address - symbol->address;
+    return true;
+}
+
+bool symbol_find_variable(uint32_t address, const char **name, uint32_t *offset)
+{
+    const struct symbol *symbol = last_until(variable_table, variable_count, address);
+
+    if (symbol == NULL || address - symbol->address >= symbol->size)
         return false;
     *name = symbol_names + symbol->name;
     *offset = address - symbol->address;

@@ -116,6 +116,26 @@ SELFTEST(symbols_sorted, "symbols: sorted by address, all in the text, each with
     return NULL;
 }
 
+SELFTEST(symbols_variables, "symbols: a variable is found from its first byte to its last")
+{
+    static uint32_t three_words[3];
+    static const char constant[] = "a text that has a name";
+    uint32_t start = address_of(three_words), end = start + sizeof(three_words), offset = 1;
+    const char *name = "";
+
+    EXPECT(symbol_find_variable(start, &name, &offset));
+    EXPECT(strcmp(name, "three_words") == 0 && offset == 0);
+    EXPECT(symbol_find_variable(end - 1, &name, &offset));
+    EXPECT(strcmp(name, "three_words") == 0 && offset == sizeof(three_words) - 1);
+    EXPECT(!symbol_find_variable(end, &name, &offset) || strcmp(name, "three_words") != 0);
+    EXPECT(symbol_find_variable(address_of(constant) + 7, &name, &offset));
+    EXPECT(strcmp(name, "constant") == 0 && offset == 7);
+    EXPECT(!symbol_find_variable(address_of(_text_end) - 1, &name, &offset));
+    EXPECT(!symbol_find_variable(address_of(_kernel_end), &name, &offset));
+    EXPECT(!symbol_find_variable(0, &name, &offset));
+    return NULL;
+}
+
 /* ---- Backtraces ---- */
 
 #define WALK_MAX (BACKTRACE_MAX + 1)

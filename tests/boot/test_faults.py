@@ -151,7 +151,7 @@ def test_who_says_what_an_address_is(machine):
             (0xf0000, "low memory, .*"),
             (place["kfree"] + 3, r"kernel text: kfree\+0x3 kernel/\w+\.c:\d+"),
             (place["_rodata_start"], "kernel read-only data"),
-            (place["__stack_chk_guard"], "kernel data"),
+            (place["__stack_chk_guard"], r"kernel data: variable __stack_chk_guard\+0x0"),
             (place["_bss_start"], "kernel data that is zero at start .*"),
             (place["page_directory"] + 4 * 0x18000000 // 0x400000,
              "page directory: the entry for 0x18000000"),
@@ -201,6 +201,22 @@ def test_who_reads_the_tables_as_they_are(machine):
     assert ", accessed, frame" in machine.command("who b0000004")[2]
     machine.command("unmap b0000000")
     machine.command(f"frame free {frame}")
+
+
+@pytest.mark.quick
+def test_who_names_variables(machine):
+    """From its first byte to its last, and not what lies between two of them."""
+    rows = [line.split() for line in (images.BUILD / "variables.txt").read_text().splitlines()]
+    variables = [(int(start, 16), int(start, 16) + int(size, 16), name) for start, size, name in rows]
+    for (start, end, name), (following, *_) in list(zip(variables, variables[1:]))[5::13]:
+        if name in ("page_directory", "pool"):
+            continue            # page tables say more of themselves
+        name = re.escape(re.sub(r"\.\d+$", "", name))
+        assert re.search(rf": kernel .*: (variable|constant) {name}\+0x0$",
+                         machine.command(f"who {start:x}")[0])
+        assert re.search(rf" {name}\+0x{end - start - 1:x}$", machine.command(f"who {end - 1:x}")[0])
+        if end < following:
+            assert not re.search(" (variable|constant) ", machine.command(f"who {end:x}")[0])
 
 
 @pytest.mark.full

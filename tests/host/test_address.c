@@ -54,6 +54,14 @@ bool symbol_line(uint32_t address, const char **file, uint32_t *line)
     return address < 0x101800;
 }
 
+/* The last 16 bytes of each page. */
+bool symbol_find_variable(uint32_t address, const char **name, uint32_t *offset)
+{
+    *name = "thing";
+    *offset = address % PAGE_SIZE - 0xff0;
+    return *offset < 16;
+}
+
 /* ---- The machine ---- */
 
 #define FRAMES 64u
@@ -191,8 +199,11 @@ static void test_regions(void **state)
     expect_what(0x101010, "kernel text: function+0x10 kernel/file.c:16");
     expect_what(0x101fff, "kernel text: function+0xfff");
     expect_what(0x102000, "kernel read-only data");
+    expect_what(0x102ff0, "kernel read-only data: constant thing+0x0");
     expect_what(0x103000, "kernel data");
-    expect_what(0x104fff, "kernel data that is zero at start (.bss)");
+    expect_what(0x103fff, "kernel data: variable thing+0xf");
+    expect_what(0x104000, "kernel data that is zero at start (.bss)");
+    expect_what(0x104fff, "kernel data that is zero at start (.bss): variable thing+0xf");
     expect_what(0x105000, "RAM by identity mapping: a free or reserved frame");
     expect_what(0x200123, "RAM by identity mapping: a frame, its owner: laboratory");
     expect_what(8 * MIB, "nothing");
