@@ -18,6 +18,7 @@ OTHERS = ["-device", "usb-ehci,id=ehci", "-device", "usb-kbd,bus=ehci.0",
           "-device", "pci-ohci,id=ohci", "-device", "usb-kbd,bus=ohci.0"]
 MACHINES = {"plain": {}, "xhci": {"machine": "q35", "extra": XHCI},
             "others": {"machine": "q35", "extra": OTHERS}}
+UEFI = {firmware: {"firmware": firmware, "extra": XHCI} for firmware in ("uefi", "uefi32")}
 OUTCOME = re.compile(rb"PANIC: [^\r]*\r|(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)*")
 TOO_LITTLE = re.compile("PANIC: (too little memory: .+|memory smoke test: FAIL .+)")
 EXCUSE = re.compile(b"no memory|not enough memory|too little memory|cannot be |is not used|does not")
@@ -330,7 +331,7 @@ def tree(machine):
 
 def whole_boot(start, kind):
     """What the machine with all it wants has: (devices, frames by owner)."""
-    machine = start(images.make_image(), **MACHINES[kind])
+    machine = start(images.make_image(), **(MACHINES | UEFI)[kind])
     machine.prompt()
     whole = tree(machine), owned(machine)
     machine.close()
@@ -370,8 +371,9 @@ def starving_image(path, at, mode):
 
 def boot_starved(start, kind, image, whole):
     """Boots without a request. Whether one failed."""
-    machine = start(image, **MACHINES[kind])
+    machine = start(image, **(MACHINES | UEFI)[kind])
     outcome = machine.wait_for(OUTCOME)[0]
+    machine.firmware_talks = False      # any more
     if outcome.startswith(b"PANIC"):
         assert TOO_LITTLE.fullmatch(COLOUR.sub("", outcome.decode()).rstrip())
         machine.wait_halted()
@@ -401,3 +403,13 @@ def test_every_request_of_a_boot(start, tmp_path, kind, mode, part):
         if not boot_starved(start, kind, starving_image(tmp_path / "image.iso", at, mode), whole):
             break
     assert 30 < at < MOST - PARTS
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["", ",forever"])
+@pytest.mark.parametrize("firmware", UEFI)
+def test_a_boot_by_uefi_without_a_request(start, tmp_path, firmware, mode):
+    """Tables and the framebuffer lie elsewhere there, so that other requests are for them."""
+    whole = whole_boot(start, firmware)
+    for at in (1, 2, 9, 20, 34, 53):
+        assert boot_starved(start, firmware, starving_image(tmp_path / "image.iso", at, mode), whole)
