@@ -140,7 +140,9 @@ static void describe_caller(const char *verb, uint32_t caller, char *text)
 /* What the guard of something in `room` bytes tells; it is still there after an object is freed. */
 static void describe_guard(vaddr_t payload, size_t room, struct address_text *text)
 {
-    if (guarded_size(payload, room) <= room)
+    size_t size;
+
+    if (guard_tells_size(payload, room, &size))
         describe_caller("allocated", (uint32_t)guard_owner(payload, room), text->allocated);
 }
 

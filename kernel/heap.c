@@ -281,7 +281,7 @@ static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, uint32_t
 static NOINLINE IN_REGISTERS void *allocate_small(size_t size)
 {
     uint32_t state = heap_lock();
-    struct chunk *chunk = small.partial[small_number_of(size)];
+    struct chunk *chunk = small_partial(size);
 
     if (UNLIKELY(chunk == NULL))
         return allocate_without_object(size, state);

@@ -19,10 +19,15 @@
 #include <mem/starve.h>
 #include <panic.h>
 
-#define CALLER      ((vaddr_t)__builtin_return_address(0))
+/*
+ * Who called the function that this stands in, or that it is inlined in. Read where it is needed it
+ * takes no register on the way there: so the common ways are always inlined.
+ */
+#define CALLER        ((vaddr_t)__builtin_return_address(0))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Sums with GUARD_SIZE do not wrap below. */
-#define REQUEST_MAX 0x7fffffffu
+#define REQUEST_MAX   0x7fffffffu
 
 /* ---- Allocating ---- */
 
@@ -78,31 +83,31 @@ static NOINLINE IN_REGISTERS void *allocate_without_object(size_t size, vaddr_t 
 }
 
 /* A request for which there may be an object. */
-static inline void *allocate_object(size_t size, vaddr_t owner)
+ALWAYS_INLINE void *allocate_object(size_t size)
 {
     uint32_t state = heap_lock();
-    struct chunk *chunk = small.partial[small_number_of(size + GUARD_SIZE)];
+    struct chunk *chunk = small_partial(size + GUARD_SIZE);
     if (UNLIKELY(chunk == NULL))
-        return allocate_without_object(size, owner, state);
+        return allocate_without_object(size, CALLER, state);
 
     void *object = small_lowest(chunk);
     count_used(chunk->size);
     heap_core.allocs++;
-    guard_set_small((vaddr_t)object, chunk->size, size, owner);
+    guard_set((vaddr_t)object, chunk->size, size, CALLER);
     if (UNLIKELY(small_take_lowest(chunk)))
         return heap_last_of_chunk(object, chunk, state);
     heap_unlock(state);
     return object;
 }
 
-static inline void *allocate(size_t size, vaddr_t owner)
+ALWAYS_INLINE void *allocate(size_t size)
 {
-    return size - 1 < starve_unasked ? allocate_object(size, owner) : allocate_block(size, owner);
+    return size - 1 < starve_unasked ? allocate_object(size) : allocate_block(size, CALLER);
 }
 
 void *kmalloc(size_t size)
 {
-    return allocate(size, CALLER);
+    return allocate(size);
 }
 
 void *kmalloc_aligned(size_t size, size_t align)
@@ -119,7 +124,7 @@ void *kcalloc(size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &total))
         return NULL;
 
-    void *ptr = allocate(total, CALLER);
+    void *ptr = allocate(total);
     if (ptr != NULL)
         memset(ptr, 0, total);
     return ptr;
@@ -265,21 +270,21 @@ static RARELY IN_REGISTERS void refuse_object(void *ptr, const struct chunk *chu
     heap_free_nothing(ptr, state);
 }
 
-/* Gives back what lies so far behind a chunk's first object. */
-static inline void free_at(void *ptr, uint32_t distance, struct chunk *chunk, vaddr_t caller,
+/* Gives back what lies so far behind a chunk's first object. `caller`: 0 for CALLER. */
+ALWAYS_INLINE void free_at(void *ptr, uint32_t distance, struct chunk *chunk, vaddr_t caller,
                            uint32_t state)
 {
     uint32_t index = small_index(chunk, distance);
     if (UNLIKELY(index >= chunk->count))
-        return free_beside(ptr, chunk, caller, state);
+        return free_beside(ptr, chunk, caller != 0 ? caller : CALLER, state);
 
-    if (UNLIKELY(!guard_is_whole_small((vaddr_t)ptr, chunk->size)))
+    if (UNLIKELY(!guard_is_whole((vaddr_t)ptr, chunk->size)))
         return refuse_object(ptr, chunk, state);
 
     uint32_t idle = chunk->idle;
     if (UNLIKELY(test_and_set_bit(&idle, index)))
         return heap_free_nothing(ptr, state);
-    ((uint32_t *)ptr)[1] = (uint32_t)caller;
+    ((uint32_t *)ptr)[1] = (uint32_t)(caller != 0 ? caller : CALLER);
     small_give(chunk, idle);
     heap_core.frees++;
 
@@ -300,60 +305,79 @@ static NOINLINE IN_REGISTERS void free_before(void *ptr, uint32_t entry, vaddr_t
     free_at(ptr, small_distance((vaddr_t)ptr, entry), entry_chunk(entry), caller, state);
 }
 
-static inline void release(void *ptr, vaddr_t caller)
+ALWAYS_INLINE void release(void *ptr)
 {
     uint32_t state = heap_lock();
     uint32_t offset = heap_offset(ptr);
 
     if (offset >= small.covered)
-        return free_block(ptr, caller, offset, state);
+        return free_block(ptr, CALLER, offset, state);
 
     uint32_t entry = small.table[offset / GRANULE_SIZE];
     uint32_t distance = small_distance((vaddr_t)ptr, entry);
     if (distance >= CHUNK_MAX)
-        return free_before(ptr, entry, caller, state);
-    free_at(ptr, distance, entry_chunk(entry), caller, state);
+        return free_before(ptr, entry, CALLER, state);
+    free_at(ptr, distance, entry_chunk(entry), 0, state);
 }
 
 void kfree(void *ptr)
 {
-    release(ptr, CALLER);
+    release(ptr);
 }
 
 /* ---- Resizing ---- */
 
+/* What was asked for at a pointer. Panics, naming `caller`, if it is not live or not whole. */
+static size_t size_of(const void *ptr, const char *caller)
+{
+    size_t room = heap_usable_size(ptr, caller), size;
+
+    if (!guard_is_whole((vaddr_t)ptr, room))
+        overflowed(ptr, room, caller);
+    (void)guard_tells_size((vaddr_t)ptr, room, &size);
+    return size;
+}
+
+/* Guards what was resized where it is. The former canary must not stand for one of this size. */
+static void guard_again(void *ptr, size_t former, size_t size, vaddr_t owner)
+{
+    uint32_t state = heap_lock();
+    size_t room = room_of(ptr);
+
+    if (former + GUARD_SIZE <= room)
+        guard_clear((vaddr_t)ptr, former);
+    guard_set((vaddr_t)ptr, room, size, owner);
+    heap_unlock(state);
+}
+
 void *krealloc(void *ptr, size_t size)
 {
     if (ptr == NULL)
-        return allocate(size, CALLER);
+        return allocate(size);
     if (size == 0) {
-        release(ptr, CALLER);
+        release(ptr);
         return NULL;
     }
 
-    size_t room = heap_usable_size(ptr, "krealloc");
-    if (!guard_is_whole((vaddr_t)ptr, room))
-        overflowed(ptr, room, "krealloc");
+    size_t former = size_of(ptr, "krealloc");
     if (size > REQUEST_MAX || starves(STARVE_BLOCK))
         return NULL;
-    if (heap_resize(ptr, size + GUARD_SIZE, "krealloc"))
-        return guarded(ptr, size, CALLER);
+    if (heap_resize(ptr, size + GUARD_SIZE, "krealloc")) {
+        guard_again(ptr, former, size, CALLER);
+        return ptr;
+    }
 
-    void *copy = allocate(size, CALLER);
+    void *copy = allocate(size);
     if (copy != NULL) {
-        size_t kept = guarded_size((vaddr_t)ptr, room);
-        memcpy(copy, ptr, kept < size ? kept : size);
-        release(ptr, CALLER);
+        memcpy(copy, ptr, former < size ? former : size);
+        release(ptr);
     }
     return copy;
 }
 
 size_t kmalloc_usable_size(const void *ptr)
 {
-    size_t room = heap_usable_size(ptr, "kmalloc_usable_size");
-    if (!guard_is_whole((vaddr_t)ptr, room))
-        overflowed(ptr, room, "kmalloc_usable_size");
-    return guarded_size((vaddr_t)ptr, room);
+    return size_of(ptr, "kmalloc_usable_size");
 }
 
 bool heap_is_live(const void *ptr)
@@ -373,9 +397,9 @@ bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 
     if (found) {
         vaddr_t at = allocation->payload;
-        bool has_guard = guard_is_whole(at, room);
-        allocation->size = has_guard ? guarded_size(at, room) : room;
-        allocation->owner = has_guard ? guard_owner(at, room) : 0;
+        allocation->owner = guard_owner(at, room);
+        if (allocation->owner == 0 || !guard_tells_size(at, room, &allocation->size))
+            allocation->size = room;
     }
     heap_unlock(state);
     return found;

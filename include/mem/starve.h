@@ -50,10 +50,13 @@ struct starve_state starve_get(void);
 extern bool starve_on;
 bool starve_count(enum starve_kind kind);
 
-/* A request for a block of 1 to so many bytes need not ask: 0 while requests are counted. */
+/*
+ * kmalloc() of 1 to so many bytes need not ask: 0 while requests are counted. What begins at the
+ * very moment when counting ends may still be placed as a larger request is.
+ */
 extern uint32_t starve_unasked;
 
-/* How large that is while none are. */
+/* Says what it is while no requests are counted. */
 void starve_set_unasked(uint32_t bytes);
 
 /* Asked at the entry of each other request: true, and it is to fail as if there were no memory. */

@@ -2,12 +2,12 @@
  * The guard of an allocation: a canary behind what was asked for, and who asked.
  *
  *   | payload, `size` bytes | canary | slack | owner, distance |     `room` bytes in all
- *                           ^ end                              ^ so many bytes behind `end`
+ *                           ^                                  ^ so many bytes behind the payload
  *
  * kmalloc() asks the heap for GUARD_SIZE bytes more. The canary follows the last byte asked for
  * whatever its address, so that what runs past the end changes it; rounding leaves the slack. The
- * last word finds it again from the end of the room: its lowest byte is the distance from there,
- * the others are the return address of the call.
+ * last word leads back to it: its lowest byte is the distance from the end of the room to that of
+ * the payload. The others are the return address of the call.
  *
  * Pure. The caller sees to it that nobody else frees the block meanwhile.
  */
@@ -29,46 +29,40 @@ static inline uint32_t *guard_word(vaddr_t payload, size_t room)
     return (uint32_t *)(payload + room) - 1;
 }
 
-/* Guards `size` bytes, at most 255, of a payload in `room`: GUARD_SIZE or more above that. */
-static inline void guard_set_small(vaddr_t payload, size_t room, size_t size, vaddr_t owner)
-{
-    *guard_word(payload, room) = ((uint32_t)owner << GUARD_OWNER) + (uint32_t)size;
-    *(guard_canary *)(payload + size) = GUARD_CANARY;
-}
-
-/* The same for any size; the room is at most 255 bytes larger. */
+/* Guards `size` bytes of a payload in `room`, which has GUARD_SIZE to 255 bytes more. */
 static inline void guard_set(vaddr_t payload, size_t room, size_t size, vaddr_t owner)
 {
-    *guard_word(payload, room) = ((uint32_t)owner << GUARD_OWNER) + (uint8_t)size;
+    uint32_t word = ((uint32_t)owner << GUARD_OWNER) - (uint32_t)size;
+
+    __asm__("" : "+r"(word)); /* or GCC adds room - size, which takes another register */
+    *guard_word(payload, room) = word + (uint32_t)room;
     *(guard_canary *)(payload + size) = GUARD_CANARY;
 }
 
-/* Whether the canary stands behind `size` bytes. */
-static inline bool guard_is_behind(vaddr_t payload, size_t size)
+/* What was asked for, by the last word; false if there is no guard for sure. */
+static inline bool guard_tells_size(vaddr_t payload, size_t room, size_t *size)
 {
-    return *(const guard_canary *)(payload + size) == GUARD_CANARY;
+    size_t distance = (uint8_t)*guard_word(payload, room);
+
+    return !__builtin_sub_overflow(room, distance, size);
 }
 
-/* What was asked for in `room`; up to 255 bytes less than that, if there is no guard. */
-static inline size_t guarded_size(vaddr_t payload, size_t room)
-{
-    uint8_t low = (uint8_t)*guard_word(payload, room);
-
-    return room - (uint8_t)(room - low);
-}
-
-/* Whether there is a guard and nothing was written behind the payload. */
+/*
+ * Whether there is a guard and nothing was written behind the payload. Nothing in front of it is
+ * looked at, where another's canary may be.
+ */
 static inline bool guard_is_whole(vaddr_t payload, size_t room)
 {
-    size_t size = guarded_size(payload, room);
+    size_t size;
 
-    return __builtin_expect(size <= room, true) && guard_is_behind(payload, size);
+    return guard_tells_size(payload, room, &size) &&
+           *(const guard_canary *)(payload + size) == GUARD_CANARY;
 }
 
-/* The same where at most 255 bytes were asked for. */
-static inline bool guard_is_whole_small(vaddr_t payload, size_t room)
+/* Forgets a canary, so that it is none behind a larger size. `size` fits into the room. */
+static inline void guard_clear(vaddr_t payload, size_t size)
 {
-    return guard_is_behind(payload, (uint8_t)*guard_word(payload, room));
+    *(guard_canary *)(payload + size) = 0;
 }
 
 /* The return address of the call that allocated. */

@@ -7,6 +7,7 @@
  * - the table says of each granule which chunk touches it, the last one if there are two.
  */
 #include "mem/small.h"
+#include "mem/guard.h"
 #include <lib/string.h>
 #include <mem/starve.h>
 #include <panic.h>
@@ -29,6 +30,7 @@ void small_init(uint32_t *table)
 static void set_limit(void)
 {
     small.limit = small.use && small.grown ? SMALL_MAX : 0;
+    /* kmalloc() adds a guard to what it is asked for. */
     starve_set_unasked(small.limit != 0 ? SMALL_MAX - GUARD_SIZE : 0);
 }
 

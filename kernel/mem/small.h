@@ -24,7 +24,6 @@
 
 #include "mem/first_fit.h"
 #include <lib/bits.h>
-#include "mem/guard.h"
 #include <types.h>
 
 #define SMALL_MAX     256u
@@ -93,6 +92,12 @@ static inline uint32_t small_number_of(size_t request)
     return (request + HEAP_ALIGN - 1) / HEAP_ALIGN;
 }
 
+/* The first partial chunk of a small request's class, or NULL. */
+static inline struct chunk *small_partial(size_t request)
+{
+    return *(small.partial + small_number_of(request));
+}
+
 static inline uint32_t small_class_of(size_t request)
 {
     uint32_t class = small_number_of(request);
@@ -156,6 +161,7 @@ static inline uint32_t small_index(const struct chunk *chunk, uint32_t distance)
 {
     uint32_t quotient = distance * chunk->inverse;
 
+    /* By less than 32 either way, which is what a rotation is. */
     return quotient >> chunk->shift % 32 | quotient << -chunk->shift % 32u;
 }
 

@@ -16,16 +16,27 @@ const char *starve_kind_text(enum starve_kind kind)
     return texts[kind];
 }
 
+/* Another thread may change what this is made of meanwhile: then it is made again. */
+static void update_unasked(void)
+{
+    uint32_t bytes;
+
+    do {
+        bytes = starve_on ? 0 : unasked;
+        __atomic_store_n(&starve_unasked, bytes, __ATOMIC_RELEASE);
+    } while (bytes != (__atomic_load_n(&starve_on, __ATOMIC_ACQUIRE) ? 0 : unasked));
+}
+
 static void turn(bool on)
 {
     __atomic_store_n(&starve_on, on, __ATOMIC_RELEASE);
-    starve_unasked = on ? 0 : unasked;
+    update_unasked();
 }
 
 void starve_set_unasked(uint32_t bytes)
 {
-    unasked = bytes;
-    starve_unasked = starve_on ? 0 : bytes;
+    __atomic_store_n(&unasked, bytes, __ATOMIC_RELEASE);
+    update_unasked();
 }
 
 void starve_begin(uint32_t at, bool forever)

@@ -79,6 +79,70 @@ static void test_one_byte_too_many(void **state)
     }
 }
 
+/*
+ * Text that runs on into the lowest byte of an object's last word, and makes it lead to the canary
+ * of the third object behind:
+ *
+ *   | payload, 24 bytes | xxxx | x, owner | 2 objects | payload | canary | owner |
+ */
+static void test_text_that_leads_to_another_canary(void **state)
+{
+    uint8_t *objects[4];
+
+    (void)state;
+    start(MIB);
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        objects[i] = kmalloc(24);
+    assert_ptr_equal(objects[3], objects[0] + 'x' - 24);
+    memset(objects[0] + 24, 'x', 5);
+    free_stops("overflow", objects[0]);
+}
+
+/* The last object of a chunk that ends where the pages do, and whose last word leads beyond. */
+static void test_overflow_where_the_pages_end(void **state)
+{
+    (void)state;
+    for (size_t fill = 16; fill < 8 * KIB; fill += 8) {
+        start(MIB);
+        assert_non_null(kmalloc_aligned(fill, 16));
+        for (uint32_t i = 0; i < 32; i++) {
+            uint8_t *object = kmalloc(8);
+            if ((vaddr_t)object + 16 == first_fit.mapped - HEAP_ALIGN) {
+                object[12] = 0xff;
+                free_stops("overflow", object);
+                return;
+            }
+        }
+    }
+    fail();
+}
+
+/* What is overflowed is still listed with who asked for it. */
+static void test_an_overflowed_one_is_listed_with_its_owner(void **state)
+{
+    struct heap_allocation before, after;
+
+    (void)state;
+    start(64 * KIB);
+    uint8_t *ptr = kmalloc(100);
+    assert_true(heap_next_allocation(0, &before));
+    ptr[100] ^= 1;
+    assert_true(heap_next_allocation(0, &after));
+    assert_int_equal(after.owner, before.owner);
+    assert_int_equal(after.size, before.size);
+}
+
+/* Grown in place, the canary of the former size is left in the middle. */
+static void test_canary_of_a_former_size(void **state)
+{
+    (void)state;
+    start(64 * KIB);
+    uint8_t *ptr = kmalloc(100);
+    ptr = krealloc(ptr, 200);
+    memset(ptr + 200, 100, 9);
+    free_stops("overflow", ptr);
+}
+
 /* Each bit of the canary counts, and of what says where it is. */
 static void test_each_bit_of_the_guard(void **state)
 {
@@ -354,6 +418,10 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_that_was_asked_for_may_be_used),
         cmocka_unit_test(test_one_byte_too_many),
+        cmocka_unit_test(test_text_that_leads_to_another_canary),
+        cmocka_unit_test(test_overflow_where_the_pages_end),
+        cmocka_unit_test(test_an_overflowed_one_is_listed_with_its_owner),
+        cmocka_unit_test(test_canary_of_a_former_size),
         cmocka_unit_test(test_each_bit_of_the_guard),
         cmocka_unit_test(test_each_bit_of_a_head),
         cmocka_unit_test(test_resized),
