@@ -65,6 +65,21 @@ static NO_STACK_PROTECTOR void init_diagnosis(uint32_t magic, paddr_t info_addre
     cmdline_parse(text, cmdline, report_unknown_word, NULL);
 }
 
+/* The page is still as start.S has cleared it, unless a frame has leapt over what watches. */
+static void guard_boot_stack(void)
+{
+    const uint32_t *bottom = (const uint32_t *)_boot_stack_bottom;
+
+    for (const uint32_t *word = (const uint32_t *)_boot_stack_guard; word < bottom; word++) {
+        if (*word != 0)
+            panic_about((vaddr_t)word,
+                        "stack overflow in thread idle (boot), before paging was on");
+    }
+    int error = unmap_page((vaddr_t)_boot_stack_guard);
+    ASSERT(error == OK);
+    boot_stack_is_guarded();
+}
+
 /* Text and read-only data become read-only, and the boot stack gets its guard page. */
 static void protect_kernel(void)
 {
@@ -81,10 +96,7 @@ static void protect_kernel(void)
         if (apart && module.end <= paging_identity_end() && module.start % PAGE_SIZE == 0)
             paging_protect(module.start, (module.end + PAGE_SIZE - 1) & PAGE_MASK);
     }
-
-    int error = unmap_page((vaddr_t)_boot_stack_guard);
-    ASSERT(error == OK);
-    boot_stack_is_guarded();
+    guard_boot_stack();
 }
 
 static void init_paging(void)

@@ -68,6 +68,14 @@ def test_the_boot_stacks_last_word_is_watched(start, tmp_path):
     assert_boot_stack_overflow(report, "debug exception")
 
 
+@pytest.mark.quick
+def test_a_guard_page_that_was_written_to(start, tmp_path):
+    address = symbols()["_boot_stack_bottom"] - 1000
+    report = broken_at(start, tmp_path, "pmm_init", f"set *(int *){address} = 1")
+    assert report[0] == "PANIC: stack overflow in thread idle (boot), before paging was on"
+    assert report[5] == f"0x{address:08x}: guard page below the stack of thread idle (boot)"
+
+
 def going_elsewhere(path, function, target):
     """The image, but that one function of the kernel begins with a jump to another."""
     place = symbols()
