@@ -266,6 +266,25 @@ static void test_runs(void **state)
     check(212, 0, 145);
 }
 
+/*
+ * A run that is longer than a word begins right behind the frame that was in its way, wherever in
+ * its word that is.
+ *
+ *   64 ...... taken ......... 264
+ *   |free     |x|free         |          60 frames
+ */
+static void test_run_behind_what_is_in_the_way(void **state)
+{
+    (void)state;
+    for (uint32_t taken = 96; taken < 124; taken++) {
+        frames_init(&f);
+        frames_add(&f, 64, 264);
+        frames_reserve(&f, taken, taken + 1);
+        assert_int_equal(frames_alloc_run(&f, 60, 1, FRAMES_MAX), taken + 1);
+        check(200, 1, 60);
+    }
+}
+
 /* What cannot be had, or be given back, changes nothing. */
 static void test_run_refusals(void **state)
 {
@@ -539,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_end_of_bitmap),
         cmocka_unit_test(test_full_bitmap),
         cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_run_behind_what_is_in_the_way),
         cmocka_unit_test(test_run_refusals),
         cmocka_unit_test(test_runs_at_the_end),
         cmocka_unit_test(test_runs_of_everything),
