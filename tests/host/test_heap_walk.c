@@ -119,6 +119,21 @@ static void test_places_behind_damage(void **state)
     }
 }
 
+/* A chunk may have as many objects as a word has bits: behind its last one there is no other. */
+static void test_places_in_a_chunk_of_32(void **state)
+{
+    (void)state;
+    reset_small(WINDOW);
+    assert_non_null(kmalloc(40000));
+    void *first = kmalloc(16), *second = kmalloc(16);
+    const struct chunk *full = small_chunk_near((vaddr_t)first);
+    assert_non_null(second);
+    assert_int_equal(full->count, CHUNK_OBJECTS);
+    kfree(first);
+    assert_int_equal(heap_walk_find((vaddr_t)first), HEAP_WALK_FREE);
+    assert_int_equal(heap_walk_find((vaddr_t)first + CHUNK_OBJECTS * 16), HEAP_WALK_INSIDE);
+}
+
 /* Of a chunk with impossible figures no object is believed. */
 static void test_broken_chunk(void **state)
 {
@@ -211,6 +226,21 @@ static void test_next_block_that_only_looks_free(void **state)
     assert_int_equal(block.payload, blocks[CHUNK]);
 }
 
+/* A free block is listed also where the heap's own lists have lost it. */
+static void test_next_block_that_no_list_knows(void **state)
+{
+    struct heap_block block;
+
+    (void)state;
+    start();
+    assert_ptr_equal(first_fit.first[segment_of(blocks[HOLE] - HEAP_HEAD)],
+                     payload_block((void *)blocks[HOLE]));
+    first_fit.first[segment_of(blocks[HOLE] - HEAP_HEAD)] = NULL;
+    assert_true(heap_walk_next(blocks[HOLE], &block));
+    assert_int_equal(block.payload, blocks[HOLE]);
+    assert_int_equal(block.kind, HEAP_FREE);
+}
+
 /* From every address, the object that it lies in; a block that is no chunk has none. */
 static void test_objects(void **state)
 {
@@ -275,10 +305,12 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_places_behind_damage),
+        cmocka_unit_test(test_places_in_a_chunk_of_32),
         cmocka_unit_test(test_broken_chunk),
         cmocka_unit_test(test_next_block),
         cmocka_unit_test(test_next_block_behind_damage),
         cmocka_unit_test(test_next_block_that_only_looks_free),
+        cmocka_unit_test(test_next_block_that_no_list_knows),
         cmocka_unit_test(test_objects),
         cmocka_unit_test(test_next_live),
     };
