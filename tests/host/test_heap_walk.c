@@ -266,6 +266,26 @@ static void test_objects(void **state)
     }
 }
 
+/* The last object of a chunk is found from where it begins, also if it is shorter than links are.
+ */
+static void test_next_live_is_the_last(void **state)
+{
+    void *last = NULL;
+    vaddr_t live;
+    size_t room;
+
+    (void)state;
+    reset_small(WINDOW);
+    assert_non_null(kmalloc(40000));
+    for (uint32_t i = 0; i < CHUNK_OBJECTS; i++)
+        last = kmalloc(16);
+    assert_int_equal(small_chunk_near((vaddr_t)last)->idle, 0);
+    assert_true(heap_walk_next_live((vaddr_t)last, &live, &room));
+    assert_int_equal(live, (vaddr_t)last);
+    assert_int_equal(room, 16);
+    assert_false(heap_walk_next_live((vaddr_t)last + 1, &live, &room));
+}
+
 /* The first live block or object at or behind an address; 0 if there is none. */
 static vaddr_t expected_live(vaddr_t address, size_t *room)
 {
@@ -312,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_next_block_that_only_looks_free),
         cmocka_unit_test(test_next_block_that_no_list_knows),
         cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_next_live_is_the_last),
         cmocka_unit_test(test_next_live),
     };
 
