@@ -323,6 +323,23 @@ static void test_names_left_in_an_object(void **state)
     expect_here(*guard_word((vaddr_t)words, 48) >> GUARD_OWNER, 0xffffff);
 }
 
+/* Of an owner's address 24 bits are kept, every one of them. */
+static void test_owner_in_the_guard(void **state)
+{
+    static uint8_t payload[512];
+    const vaddr_t at_payload = (vaddr_t)payload;
+
+    (void)state;
+    for (uint32_t bit = 0; bit < 24; bit++) {
+        guard_set(at_payload, 300, 280, 1u << bit);
+        assert_int_equal(guard_owner(at_payload, 300), 1u << bit);
+        assert_int_equal(guarded_size(at_payload, 300), 280);
+        guard_set_small(at_payload, 48, 33, 1u << bit);
+        assert_int_equal(guard_owner(at_payload, 48), 1u << bit);
+        assert_int_equal(guarded_size(at_payload, 48), 33);
+    }
+}
+
 /* Each call that allocates is the owner; one that resizes is the new one. */
 static void test_owners(void **state)
 {
@@ -462,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_borders_of_requests),
         cmocka_unit_test(test_names_left),
         cmocka_unit_test(test_names_left_in_an_object),
+        cmocka_unit_test(test_owner_in_the_guard),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_listing_without_guards),
         cmocka_unit_test(test_listing_from_anywhere),
