@@ -132,15 +132,40 @@ static void test_an_overflowed_one_is_listed_with_its_owner(void **state)
     assert_int_equal(after.size, before.size);
 }
 
-/* Grown in place, the canary of the former size is left in the middle. */
+/* Resized in place, the canary of the former size is not taken for that of the new one. */
 static void test_canary_of_a_former_size(void **state)
 {
+    static const size_t sizes[][2] = {
+        { 100, 200 }, { 24, 20 }, { 20, 24 }, { 40, 1 }, { 200, 9 }
+    };
+
     (void)state;
-    start(64 * KIB);
-    uint8_t *ptr = kmalloc(100);
-    ptr = krealloc(ptr, 200);
-    memset(ptr + 200, 100, 9);
-    free_stops("overflow", ptr);
+    for (size_t w = 0; w < ARRAY_SIZE(windows); w++) {
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+            start(windows[w]);
+            size_t former = sizes[i][0], size = sizes[i][1];
+            uint8_t *ptr = kmalloc(former);
+            ptr = krealloc(ptr, size);
+            size_t room = heap_usable_size(ptr, "test");
+            ptr[size] ^= 1;
+            if (former < room)
+                *(uint8_t *)guard_word((vaddr_t)ptr, room) = (uint8_t)(room - former);
+            free_stops("overflow", ptr);
+        }
+    }
+}
+
+/* Where the former canary was there are no pages any more. */
+static void test_resized_to_little(void **state)
+{
+    (void)state;
+    start(MIB);
+    uint8_t *ptr = kmalloc(300000);
+    assert_ptr_equal(krealloc(ptr, 20), ptr);
+    assert_true(first_fit.mapped < (vaddr_t)ptr + 300000);
+    assert_int_equal(kmalloc_usable_size(ptr), 20);
+    kfree(ptr);
+    check_sound();
 }
 
 /* Each bit of the canary counts, and of what says where it is. */
@@ -422,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_overflow_where_the_pages_end),
         cmocka_unit_test(test_an_overflowed_one_is_listed_with_its_owner),
         cmocka_unit_test(test_canary_of_a_former_size),
+        cmocka_unit_test(test_resized_to_little),
         cmocka_unit_test(test_each_bit_of_the_guard),
         cmocka_unit_test(test_each_bit_of_a_head),
         cmocka_unit_test(test_resized),

@@ -323,6 +323,23 @@ static void test_names_left_in_an_object(void **state)
     expect_here(*guard_word((vaddr_t)words, 48) >> GUARD_OWNER, 0xffffff);
 }
 
+/* Who gives back a block that touches the last granule of a chunk in front is kept as well. */
+static void test_name_in_a_block_beside_a_chunk(void **state)
+{
+    (void)state;
+    here = (vaddr_t)test_name_in_a_block_beside_a_chunk;
+    reset_small(256 * KIB);
+    assert_non_null(kmalloc(40000));
+    uint8_t *object = kmalloc(230);
+    const struct chunk *chunk = small_chunk_near((vaddr_t)object);
+    uint32_t *words = kmalloc(400);
+    assert_non_null(kmalloc(400));
+    assert_int_equal(entry_chunk(small_last_entry((vaddr_t)words)), chunk);
+    memset(words, 0, 400);
+    kfree(words);
+    expect_here(words[1], UINT32_MAX);
+}
+
 /* Of an owner's address 24 bits are kept, every one of them. */
 static void test_owner_in_the_guard(void **state)
 {
@@ -331,12 +348,13 @@ static void test_owner_in_the_guard(void **state)
 
     (void)state;
     for (uint32_t bit = 0; bit < 24; bit++) {
+        size_t size = 0;
         guard_set(at_payload, 300, 280, 1u << bit);
         assert_int_equal(guard_owner(at_payload, 300), 1u << bit);
-        assert_int_equal(guarded_size(at_payload, 300), 280);
-        guard_set_small(at_payload, 48, 33, 1u << bit);
-        assert_int_equal(guard_owner(at_payload, 48), 1u << bit);
-        assert_int_equal(guarded_size(at_payload, 48), 33);
+        assert_true(guard_tells_size(at_payload, 300, &size) && size == 280);
+        guard_set(at_payload, 256, 1, 1u << bit);
+        assert_int_equal(guard_owner(at_payload, 256), 1u << bit);
+        assert_true(guard_tells_size(at_payload, 256, &size) && size == 1);
     }
 }
 
@@ -364,7 +382,8 @@ static void test_owners(void **state)
     }
 }
 
-/* What has no guard is listed with all its bytes, and belongs to nobody; so is what lost it. */
+/* What has no guard is listed with all its bytes and belongs to nobody; what was overflowed does.
+ */
 static void test_listing_without_guards(void **state)
 {
     struct heap_allocation allocation;
@@ -479,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_borders_of_requests),
         cmocka_unit_test(test_names_left),
         cmocka_unit_test(test_names_left_in_an_object),
+        cmocka_unit_test(test_name_in_a_block_beside_a_chunk),
         cmocka_unit_test(test_owner_in_the_guard),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_listing_without_guards),
