@@ -54,7 +54,7 @@ def count(function, command, preload=None):
 def compilers(build):
     """The host's and the kernel's, with their versions."""
     with open(os.path.join(build, "compiler"), encoding="utf-8") as file:
-        names = ["gcc", file.read().strip()]
+        names = ["gcc", file.read().split()[0]]     # its options follow
     return ", ".join(f"{os.path.basename(name)} {run([name, '-dumpfullversion']).stdout.strip()}"
                      for name in names)
 

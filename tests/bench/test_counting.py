@@ -1,7 +1,7 @@
 """The figures that `make bench` compares with: what has grown is said, and nothing fails."""
 import pytest
 
-from counting import Baseline
+from counting import Baseline, compilers
 
 pytestmark = pytest.mark.quick
 
@@ -59,3 +59,9 @@ def test_another_compiler_is_named(path):
 def test_without_a_file(tmp_path):
     _, lines = compared(tmp_path / "none.txt", heap_python=1)
     assert lines[-1].endswith("1 have none")
+
+
+def test_compilers_of_a_build(tmp_path):
+    (tmp_path / "compiler").write_text("gcc -O2 UBSAN\n", encoding="utf-8")
+    host, kernel = compilers(tmp_path).split(", ")
+    assert host == kernel and host.startswith("gcc ")
