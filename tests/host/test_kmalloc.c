@@ -168,6 +168,23 @@ static void test_resized_to_little(void **state)
     check_sound();
 }
 
+/* What is cut off in place is a free block, whose links are not the former canary's place. */
+static void test_resized_by_little(void **state)
+{
+    (void)state;
+    start(64 * KIB);
+    for (size_t former = 92; former <= 108; former++) {
+        void *ptr = kmalloc(former), *fence = kmalloc(50), *hole = kmalloc(50);
+        void *other = kmalloc(50);
+        kfree(hole);
+        assert_ptr_equal(krealloc(ptr, former - 16), ptr);
+        check_sound();
+        kfree(ptr);
+        kfree(fence);
+        kfree(other);
+    }
+}
+
 /* Each bit of the canary counts, and of what says where it is. */
 static void test_each_bit_of_the_guard(void **state)
 {
@@ -448,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_an_overflowed_one_is_listed_with_its_owner),
         cmocka_unit_test(test_canary_of_a_former_size),
         cmocka_unit_test(test_resized_to_little),
+        cmocka_unit_test(test_resized_by_little),
         cmocka_unit_test(test_each_bit_of_the_guard),
         cmocka_unit_test(test_each_bit_of_a_head),
         cmocka_unit_test(test_resized),
