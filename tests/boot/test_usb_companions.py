@@ -170,8 +170,12 @@ def test_six_controllers_at_once(boot):
 @pytest.mark.full
 @pytest.mark.parametrize("controller", [UHCI, OHCI])
 def test_a_stick_is_left_alone(boot, controller):
-    """It is no keyboard: it is looked at, and neither disturbs nor gets an endpoint."""
+    """It is no keyboard: it is looked at, and neither disturbs nor gets an endpoint.
+
+    Started is the CD: SeaBIOS and GRUB sometimes hang when they read a stick behind a UHCI.
+    """
     machine = machine_with(boot, controller, KEYBOARD, [
+        "-boot", "d",
         "-drive", f"if=none,id=stick,format=raw,snapshot=on,file={images.default_image()}",
         "-device", "usb-storage,bus=host.0,port=2,drive=stick"])
     assert keyboards(machine) == [(CONTROLLERS[controller][0], "1")]
