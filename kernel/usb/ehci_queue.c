@@ -174,9 +174,8 @@ static uint16_t bytes_moved(const struct ehci_pipe *pipe)
     return left <= asked ? (uint16_t)(asked - left) : 0;
 }
 
-enum usb_status ehci_pipe_progress(const struct ehci_pipe *pipe, uint16_t *actual)
+static enum usb_status progress(const struct ehci_pipe *pipe)
 {
-    *actual = bytes_moved(pipe);
     for (uint32_t i = 0; i < pipe->count; i++) {
         uint32_t token = in_use(pipe, i)->token;
         if (token & EHCI_TOKEN_HALTED)
@@ -185,6 +184,15 @@ enum usb_status ehci_pipe_progress(const struct ehci_pipe *pipe, uint16_t *actua
             return USB_PENDING;
     }
     return USB_OK;
+}
+
+/* The bytes are counted last: what has ended has moved all that it will. */
+enum usb_status ehci_pipe_progress(const struct ehci_pipe *pipe, uint16_t *actual)
+{
+    enum usb_status status = progress(pipe);
+
+    *actual = bytes_moved(pipe);
+    return status;
 }
 
 void ehci_pipe_finish(struct ehci_pipe *pipe, enum usb_status status)

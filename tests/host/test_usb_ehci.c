@@ -2,6 +2,7 @@
  * EHCI's queues and its periodic schedule, run by the controller of ehci_model.h. Numbers of queue
  * heads are worked out from the manual's figures by hand.
  */
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 
 #include <usb/ehci_queue.h>
 #include <usb/ehci_schedule.h>
+#include "brief.h"
 #include "ehci_model.h"
 #include "support.h"
 
@@ -208,6 +210,42 @@ static void test_one_after_the_other(void **state)
         assert_int_equal(model.count, i % 3 == 0 ? 2 : 3);
         assert_false(controller_visit(&queue.qh));
     }
+}
+
+/* The controller, at work while the driver looks. */
+static void *controller_thread(void *stop)
+{
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE))
+        controller_visit(&queue.qh);
+    return NULL;
+}
+
+/* A transfer that ends between two looks of the driver has moved all its bytes. */
+static void test_ends_meanwhile(void **state)
+{
+    enum usb_status status = USB_OK;
+    uint16_t actual = 64;
+    bool stop = false;
+    pthread_t thread;
+
+    (void)state;
+    model.limit = 64;
+    assert_int_equal(pthread_create(&thread, NULL, controller_thread, &stop), 0);
+    for (uint32_t i = 0; i < test_rounds(100000) && status == USB_OK && actual == 64; i++) {
+        model.given = 0;
+        transfer = (struct usb_transfer){
+            .endpoint = &endpoint, .setup = { 0x80, 6, 0, 0, 64 }, .buffer = buffer, .length = 64
+        };
+        ehci_pipe_start(&queue, &transfer);
+        do
+            status = ehci_pipe_progress(&queue, &actual);
+        while (status == USB_PENDING);
+        ehci_pipe_finish(&queue, status);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(status, USB_OK);
+    assert_int_equal(actual, 64);
 }
 
 /* The first descriptor alone makes the others run. */
@@ -609,6 +647,7 @@ int main(void)
         cmocka_unit_test_setup(test_control_nothing, setup),
         cmocka_unit_test_setup(test_control_out, setup),
         cmocka_unit_test_setup(test_one_after_the_other, setup),
+        cmocka_unit_test_setup(test_ends_meanwhile, setup),
         cmocka_unit_test_setup(test_first_comes_last, setup),
         cmocka_unit_test_setup(test_buffer_across_a_page, setup),
         cmocka_unit_test_setup(test_stalls, setup),
