@@ -153,7 +153,8 @@ ASFLAGS += -DCHECK
 # What checks is not checked, nor is the heap, which keeps its books in memory that is forbidden to
 # all others, nor the laboratory, which touches what it is told to. linker.ld has the list too.
 UNCHECKED := $(filter-out %/test_check.c,$(wildcard kernel/check/*.c)) \
-	kernel/address.c kernel/heap.c $(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
+	kernel/address.c kernel/address_heap.c kernel/heap.c \
+	$(addprefix kernel/mem/,first_fit.c heap_index.c heap_walk.c small.c) \
 	kernel/shell/cmd_laboratory.c
 # kernel/check/heap.c stands for kmalloc.c, and tests that foretell where blocks are placed know
 # nothing of its red zones.
@@ -176,7 +177,7 @@ OBJECTS := $(SOURCES:%=$B/%.o)
 
 # What needs no privileged instruction: also built for the host, for tests under sanitizers.
 PURE := \
-	$(addprefix kernel/,address.c cmdline.c heap.c kmalloc.c multiboot2.c) \
+	$(addprefix kernel/,address.c address_heap.c cmdline.c heap.c kmalloc.c multiboot2.c) \
 	$(addprefix kernel/mem/,first_fit.c frames.c heap_index.c heap_walk.c memmap.c owners.c \
 		page_table.c paging.c small.c starve.c window.c) \
 	$(addprefix kernel/drivers/,acpi_tables.c ansi_keys.c cp437.c keyboard.c pci_decode.c \

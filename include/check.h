@@ -16,6 +16,14 @@ struct check_heap_figures {
     vaddr_t damaged;    /* the block that something is wrong with; 0: none */
 };
 
+/* A block of the heap, as the checking build keeps it. */
+struct check_block_place {
+    vaddr_t start;
+    size_t size;               /* that was asked for */
+    bool live;                 /* or freed, and in quarantine */
+    uint32_t allocated, freed; /* return addresses of those calls; 0: it is live */
+};
+
 #ifdef CHECK
 
 /*
@@ -59,6 +67,12 @@ uint32_t check_heap_frames(void);
 void check_read(const void *start, size_t size);
 void check_write(const void *start, size_t size);
 
+/*
+ * The block to which an address of the heap belongs, or in whose red zones it lies; false if there
+ * is none. Takes no lock.
+ */
+bool check_find_block(vaddr_t address, struct check_block_place *place);
+
 /* Gives the heap all that is in quarantine. */
 void check_heap_drain(void);
 
@@ -101,6 +115,12 @@ static inline void check_read(const void *start UNUSED, size_t size UNUSED)
 
 static inline void check_write(const void *start UNUSED, size_t size UNUSED)
 {
+}
+
+static inline bool check_find_block(vaddr_t address UNUSED, struct check_block_place *place)
+{
+    *place = (struct check_block_place){ 0 };
+    return false;
 }
 
 static inline void check_heap_drain(void)

@@ -6,9 +6,7 @@
  * of them was found to be mapped: who asks may have found them broken.
  */
 #include <address.h>
-#include "mem/first_fit.h"
-#include "mem/guard.h"
-#include "mem/heap_walk.h"
+#include "address_heap.h"
 #include "mem/layout.h"
 #include "mem/page_table.h"
 #include <lib/printf.h>
@@ -41,22 +39,28 @@ struct entries {
     bool has_table; /* the directory's entry leads to one, and it can be read */
 };
 
+/* Also the checking build's tables, which is_table() leaves to it. */
+static bool leads_to_table(entry_t directory)
+{
+    return (directory & (ENTRY_PRESENT | ENTRY_LARGE)) == ENTRY_PRESENT;
+}
+
 static struct entries entries_of(vaddr_t address)
 {
     struct entries entries = { *directory_entry(address), 0, false };
 
-    if (is_table(entries.directory)) {
+    if (leads_to_table(entries.directory)) {
         const entry_t *table = phys_to_virt(entries.directory & PAGE_MASK);
         entries.has_table = probe_read(&table[table_index(address)], &entries.table);
     }
     return entries;
 }
 
-static bool is_present(vaddr_t address)
+bool address_is_present(vaddr_t address)
 {
     struct entries entries = entries_of(address);
 
-    if (is_table(entries.directory))
+    if (leads_to_table(entries.directory))
         return entries.has_table && (entries.table & ENTRY_PRESENT);
     return entries.directory & ENTRY_PRESENT;
 }
@@ -80,7 +84,7 @@ static void format_entry(char *text, const char *name, uint32_t index, entry_t e
 static void describe_entries(vaddr_t address, struct address_text *text)
 {
     struct entries entries = entries_of(address);
-    bool large = (entries.directory & ENTRY_PRESENT) && !is_table(entries.directory);
+    bool large = (entries.directory & ENTRY_PRESENT) && !leads_to_table(entries.directory);
     paddr64_t target = entries.directory & PAGE_MASK;
 
     text->table[0] = '\0';
@@ -95,123 +99,8 @@ static void describe_entries(vaddr_t address, struct address_text *text)
     if (entries.has_table)
         format_entry(text->table, "table", table_index(address), entries.table, "frame",
                      entries.table & PAGE_MASK);
-    else if (is_table(entries.directory))
+    else if (leads_to_table(entries.directory))
         ksnprintf(text->table, SIZE, "table: it cannot be read");
-}
-
-/* ---- The heap ---- */
-
-/* Whether the heap's figures are possible and all its pages are there: then it can be walked. */
-static bool heap_can_be_walked(void)
-{
-    if (first_fit.base != HEAP_BASE || first_fit.end > HEAP_BASE + HEAP_MAX ||
-        first_fit.mapped > first_fit.end || first_fit.top > first_fit.mapped ||
-        first_fit.start != first_fit.base + HEAP_HEAD || first_fit.top < first_fit.start)
-        return false;
-    for (vaddr_t page = first_fit.base; page < first_fit.mapped; page += PAGE_SIZE) {
-        if (!is_present(page))
-            return false;
-    }
-    return true;
-}
-
-/* The block that holds the address, its head included; false where a smashed head is in the way. */
-static bool find_block(vaddr_t address, struct heap_block *block)
-{
-    *block = (struct heap_block){ 0, 0, HEAP_FREE };
-    while (heap_walk_next(block->payload + block->size, block)) {
-        if (block->kind == HEAP_TOP || address < block->payload + block->size - HEAP_HEAD)
-            return true;
-    }
-    return false;
-}
-
-/* "allocated by F", if the word may be a return address in the kernel's text. */
-static void describe_caller(const char *verb, uint32_t caller, char *text)
-{
-    char place[SIZE - 16];
-
-    if (!within(caller, _text_start, _text_end))
-        return;
-    address_format_code(place, sizeof(place), caller, true);
-    ksnprintf(text, SIZE, "%s by %s", verb, place);
-}
-
-/* What the guard of something in `room` bytes tells; it is still there after an object is freed. */
-static void describe_guard(vaddr_t payload, size_t room, struct address_text *text)
-{
-    size_t size;
-
-    if (guard_tells_size(payload, room, &size))
-        describe_caller("allocated", (uint32_t)guard_owner(payload, room), text->allocated);
-}
-
-static void describe_object(vaddr_t address, const struct heap_object *object,
-                            struct address_text *text)
-{
-    ksnprintf(text->what, SIZE, "heap: byte %u of the object at 0x%08x, %zu bytes, %s",
-              (uint32_t)(address - object->payload), (uint32_t)object->payload, object->room,
-              object->idle ? "free" : "used");
-    describe_guard(object->payload, object->room, text);
-    if (object->idle)
-        describe_caller("freed", ((const uint32_t *)object->payload)[1], text->freed);
-}
-
-/* What kfree() has left where a free block begins, or where one began that has been merged. */
-static void describe_freed(vaddr_t address, const struct heap_block *block,
-                           struct address_text *text)
-{
-    bool began = address % HEAP_ALIGN == 0 && address - block->payload < block->size - MIN_BLOCK;
-    const uint32_t *words = (const uint32_t *)(began ? address : block->payload);
-
-    describe_caller("freed", words[1], text->freed);
-    if (text->freed[0] != '\0' && block->size > MIN_BLOCK)
-        describe_caller("allocated", words[2] >> GUARD_OWNER, text->allocated);
-}
-
-static void describe_block(vaddr_t address, const struct heap_block *block,
-                           struct address_text *text)
-{
-    uint32_t payload = (uint32_t)block->payload;
-    struct heap_object object;
-
-    if (block->kind == HEAP_USED && heap_walk_object(block, address, &object)) {
-        describe_object(address, &object, text);
-        return;
-    }
-    if (address < block->payload)
-        ksnprintf(text->what, SIZE, "heap: the head of the block at 0x%08x, %zu bytes, %s", payload,
-                  block->size, block->kind == HEAP_USED ? "used" : "free");
-    else
-        ksnprintf(text->what, SIZE, "heap: byte %u of the block at 0x%08x, %zu bytes, %s",
-                  (uint32_t)(address - block->payload), payload, block->size,
-                  block->kind == HEAP_USED ? "used" : "free");
-    if (block->kind == HEAP_USED)
-        describe_guard(block->payload, block->size - HEAP_HEAD, text);
-    else
-        describe_freed(address, block, text);
-}
-
-static void describe_heap(vaddr_t address, struct address_text *out)
-{
-    struct heap_block block;
-    char *text = out->what;
-
-    if (!heap_can_be_walked())
-        ksnprintf(text, SIZE, "heap, whose own figures are broken: no block can be named");
-    else if (address >= first_fit.mapped)
-        ksnprintf(text, SIZE, "heap: not mapped yet, the heap ends at 0x%08x",
-                  (uint32_t)first_fit.mapped);
-    else if (address < first_fit.start)
-        ksnprintf(text, SIZE, "heap: the word before its first block");
-    else if (!find_block(address, &block))
-        ksnprintf(text, SIZE, "heap: the head of the block at 0x%08x is smashed, and hides it",
-                  (uint32_t)block.payload);
-    else if (block.kind == HEAP_TOP)
-        ksnprintf(text, SIZE, "heap: free, the rest from 0x%08x on, behind the last block",
-                  (uint32_t)block.payload);
-    else
-        describe_block(address, &block, out);
 }
 
 /* ---- Stacks ---- */
@@ -314,6 +203,16 @@ static bool describe_window(vaddr_t address, char *text)
     return true;
 }
 
+/* Only the checking build has it. */
+static bool describe_shadow(vaddr_t address, char *text)
+{
+    if (address < SHADOW_BASE || address >= SHADOW_END || !address_is_present(address))
+        return false;
+    ksnprintf(text, SIZE, "shadow memory: what may be touched of the 8 bytes at 0x%08x",
+              (uint32_t)(address - SHADOW_BASE) << SHADOW_SHIFT);
+    return true;
+}
+
 /* Between the parts of the address space that have an owner. */
 static const char *nobodys(vaddr_t address)
 {
@@ -321,7 +220,7 @@ static const char *nobodys(vaddr_t address)
         return "room for windows: there is none here";
     if (address >= SHADOW_BASE && address < SHADOW_END)
         return "room that is kept for the checking build's shadow memory";
-    if (is_present(address))
+    if (address_is_present(address))
         return "nothing of the kernel's: mapped in the memory laboratory";
     return "nothing";
 }
@@ -341,10 +240,11 @@ static void describe_what(vaddr_t address, struct address_text *out)
     else if (address < paging_identity_end())
         describe_memory(address, text);
     else if (address >= HEAP_BASE && address < HEAP_BASE + HEAP_MAX)
-        describe_heap(address, out);
+        address_describe_heap(address, out);
     else if (address >= HEAP_INDEX_BASE && address < HEAP_INDEX_END)
-        ksnprintf(text, SIZE, "the heap's index%s", is_present(address) ? "" : ", not mapped yet");
-    else if (!describe_window(address, text))
+        ksnprintf(text, SIZE, "the heap's index%s",
+                  address_is_present(address) ? "" : ", not mapped yet");
+    else if (!describe_window(address, text) && !describe_shadow(address, text))
         ksnprintf(text, SIZE, "%s", nobodys(address));
 }
 

@@ -514,6 +514,15 @@ bool heap_core_is_live(const void *ptr)
     return is_live;
 }
 
+bool heap_live_behind(vaddr_t payload, vaddr_t *next, size_t *room)
+{
+    struct heap_live live;
+    bool is_block = heap_find_live((void *)payload, &live) && live.chunk == NULL;
+    vaddr_t from = is_block ? payload + used_size(live.block) : payload + 1;
+
+    return from > payload && heap_walk_next_live(from, next, room);
+}
+
 bool heap_next_block(vaddr_t payload, struct heap_block *block)
 {
     uint32_t state = heap_lock();

@@ -387,13 +387,9 @@ bool heap_is_live(const void *ptr)
 
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 {
-    struct heap_live live;
     size_t room = 0;
     uint32_t state = heap_lock();
-    bool is_block = payload != 0 && heap_find_live((void *)payload, &live) && live.chunk == NULL;
-    vaddr_t from = is_block ? payload + used_size(live.block) : payload + 1;
-    bool found = (payload == 0 || from > payload) &&
-                 heap_walk_next_live(payload == 0 ? 0 : from, &allocation->payload, &room);
+    bool found = heap_live_behind(payload, &allocation->payload, &room);
 
     if (found) {
         vaddr_t at = allocation->payload;

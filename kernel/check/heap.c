@@ -75,6 +75,22 @@ const struct check_block *check_block_find(vaddr_t address)
     return block->magic == BLOCK_LIVE || block->magic == BLOCK_FREED ? block : NULL;
 }
 
+bool check_find_block(vaddr_t address, struct check_block_place *place)
+{
+    const struct check_block *block = check_block_find(address);
+
+    if (block == NULL)
+        return false;
+    *place = (struct check_block_place){
+        .start = check_block_start(block),
+        .size = block->size,
+        .live = block->magic == BLOCK_LIVE,
+        .allocated = block->allocated.calls[0],
+        .freed = block->magic == BLOCK_FREED ? block->freed.calls[0] : 0,
+    };
+    return true;
+}
+
 /* The block that begins at `ptr`, live or freed; NULL if none does. Any address is allowed. */
 static struct check_block *block_from(const void *ptr)
 {
@@ -343,20 +359,35 @@ bool heap_is_live(const void *ptr)
     return block != NULL && block->magic == BLOCK_LIVE;
 }
 
+/*
+ * What the heap below has given: the block that was made of it, or no block of ours, as those of
+ * the memory laboratory. False for what is in quarantine.
+ */
+static bool describe_bare(vaddr_t bare, size_t room, struct heap_allocation *allocation)
+{
+    const struct check_block *block = check_block_find(bare);
+
+    if (block == NULL)
+        *allocation = (struct heap_allocation){ bare, room, 0 };
+    else
+        *allocation = (struct heap_allocation){ check_block_start(block), block->size,
+                                                block->allocated.calls[0] };
+    return block == NULL || block->magic == BLOCK_LIVE;
+}
+
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 {
-    const struct check_block *block, *next = NULL;
+    const struct check_block *before = check_block_find(payload);
+    vaddr_t bare = before != NULL ? (vaddr_t)before->bare : payload;
+    size_t room = 0;
+    uint32_t flags = heap_lock();
+    bool found;
 
-    uint32_t flags = spin_lock(&lock);
-    LIST_FOR_EACH_ENTRY(block, &live, list) {
-        if (check_block_start(block) > payload && (next == NULL || block < next))
-            next = block;
-    }
-    if (next != NULL)
-        *allocation = (struct heap_allocation){ check_block_start(next), next->size,
-                                                next->allocated.calls[0] };
-    spin_unlock(&lock, flags);
-    return next != NULL;
+    do
+        found = heap_live_behind(bare, &bare, &room);
+    while (found && !describe_bare(bare, room, allocation));
+    heap_unlock(flags);
+    return found;
 }
 
 /* Looks at the blocks of a list; adds their number to *blocks. The caller holds the lock. */

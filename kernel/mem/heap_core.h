@@ -52,6 +52,12 @@ struct heap_live {
  */
 bool heap_find_live(const void *ptr, struct heap_live *live);
 
+/*
+ * The first live object or block behind the one at `payload`, or of all if that is 0, and the bytes
+ * that may be used there; false if there is none. The caller holds heap_lock().
+ */
+bool heap_live_behind(vaddr_t payload, vaddr_t *next, size_t *room);
+
 /* Bytes that may be used there. */
 static inline size_t heap_live_size(const struct heap_live *live)
 {
