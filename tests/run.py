@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Runs the tests and closes with one line: N passed, N failed.
 
-usage: run.py [--quick] [--variant BUILD]... [HOST_TEST...]
+usage: run.py [--only MARKS] [--variant BUILD[:CPU]]... [--variants-only MARKS] [HOST_TEST...]
 
 First the host tests, each a cmocka program, two at a time; then the boot tests by pytest, those of
-heap-replay, and that of mutation runs. With --quick only those of pytest's tests that are marked so;
-without it, host tests find RONINOS_TEST_ALL in their environment and take their time. A program that
-crashes counts as one failure.
+heap-replay, and that of mutation runs. --only chooses of pytest's tests those with certain marks, as
+"quick or full"; without it, host tests find RONINOS_TEST_ALL in their environment and take their time.
+A program that crashes counts as one failure.
 
 Each BUILD of --variant holds the same kernel built in another way: last come the boot tests on each,
-those marked variant and, but with --quick, those marked quick. Without a HOST_TEST there is nothing
-else.
+all or those of --variants-only. CPU is the -cpu that QEMU gets where a test names none. Without a
+HOST_TEST there is nothing else.
 """
 import argparse
 import os
@@ -49,16 +49,15 @@ def run_host_tests(programs):
     return total
 
 
-def run_pytest(paths, marks=None, build=None):
-    """`marks` chooses tests by their marks; `build` is the folder of the kernel to test, if another."""
+def run_pytest(paths, marks=None, variables=None):
+    """`marks` chooses tests by their marks; `variables` are more for their environment."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--dist", "load",
                "-c", os.path.join(HERE, "boot", "pytest.ini"),
                *[os.path.join(HERE, path) for path in paths]]
     if marks:
         command += ["-m", marks]
-    environment = {**os.environ, "RONINOS_BUILD": build} if build else None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
-                          env=environment) as pytest:
+                          env={**os.environ, **(variables or {})}) as pytest:
         last = ""
         for line in pytest.stdout:
             print(line, end="", flush=True)
@@ -73,21 +72,23 @@ def run_pytest(paths, marks=None, build=None):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only")
     parser.add_argument("--variant", action="append", default=[])
+    parser.add_argument("--variants-only")
     parser.add_argument("host_tests", nargs="*")
     arguments = parser.parse_args()
 
     counts = []
-    if not arguments.quick:
+    if not arguments.only:
         os.environ["RONINOS_TEST_ALL"] = "1"
     if arguments.host_tests:
         counts.append(run_host_tests(arguments.host_tests))
-        counts.append(run_pytest(["test_mutations.py", "bench", "boot"],
-                                 "quick" if arguments.quick else None))
-    for build in arguments.variant:
-        print(f"{build}:", flush=True)
-        counts.append(run_pytest(["boot"], "variant" if arguments.quick else "quick or variant", build))
+        counts.append(run_pytest(["test_mutations.py", "bench", "boot"], arguments.only))
+    for variant in arguments.variant:
+        build, _, cpu = variant.partition(":")
+        print(f"{build}{cpu and f', -cpu {cpu}'}:", flush=True)
+        counts.append(run_pytest(["boot"], arguments.variants_only,
+                                 {"RONINOS_BUILD": build, "RONINOS_CPU": cpu}))
     passed, failed = (sum(column) for column in zip(*counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

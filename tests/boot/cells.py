@@ -4,6 +4,8 @@ tests/boot/test_matrix.py boots each, and tests/boot/matrix.py makes the table o
 """
 from dataclasses import dataclass, field
 
+import images
+
 HOT_PLUGGED = "usb-kbd,id=late,bus=usb.0"
 
 
@@ -85,7 +87,7 @@ CPUS = {"SeaBIOS, pc": ["486", "pentium", "pentium3", "qemu32", "n270", "core2du
 DISPLAYS = {"SeaBIOS, pc": ["std", "cirrus", "vmware", "qxl", "virtio", "none"],
             "OVMF x64": ["std", "qxl", "virtio", "none"], "OVMF ia32": ["std", "none"]}
 VIDEO_MODES = ["text", "640x480x32", "800x600x16", "1024x768x16", "800x600x24", "1280x1024x32"]
-SIZES = {"SeaBIOS, pc": ["4M", "16M", "512M", "2G", "5G", "8G"], "OVMF x64": ["56M", "512M", "8G"],
+SIZES = {"SeaBIOS, pc": [images.SMALLEST, "16M", "512M", "2G", "5G", "8G"], "OVMF x64": ["56M", "512M", "8G"],
          "OVMF ia32": ["64M", "512M", "8G"]}
 
 QUICK = {("firmware and medium", "SeaBIOS, q35, USB stick"), ("firmware and medium", "OVMF x64, CD"),
@@ -95,7 +97,7 @@ QUICK = {("firmware and medium", "SeaBIOS, q35, USB stick"), ("firmware and medi
          ("keyboard", "q35: xHCI, plugged in later"),
          ("CPU", "SeaBIOS, pc, 486"), ("display", "SeaBIOS, pc, -vga cirrus"),
          ("display", "SeaBIOS, pc, -vga none"), ("video mode", "800x600x16"), ("video mode", "text"),
-         ("memory", "SeaBIOS, pc, 4M")}
+         ("memory", f"SeaBIOS, pc, {images.SMALLEST}")}
 
 
 def _cells():

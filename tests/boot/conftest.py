@@ -10,29 +10,6 @@ from machine import Machine, describe
 LONGEST = 400           # seconds; no test takes a tenth of it
 
 
-# What an image cannot pass, and why.
-TOO_LARGE = images.CHECKING or images.COMPILED_BY.startswith("clang") and "-O0" in images.COMPILED_BY
-CANNOT = [
-    (TOO_LARGE, "GRUB cannot load so large an image into 4 MiB", [
-        "test_ram[4M", "test_selftest_on_little_and_much_memory[4M", "SeaBIOS, pc, 4M]",
-        "test_bench_with_too_little_memory"]),
-    (images.CHECKING, "the checking build's blocks, stacks and their shadow are larger", [
-        "test_the_heap_grows_by_frames_and_gives_them_back", "test_frames_have_owners",
-        "test_modules_survive_a_heap_that_takes_all_memory[16M]",
-        "test_a_boot_without_a_request", "test_every_request_of_a_boot",
-        "test_who_says_what_an_address_is"]),
-    (images.CHECKING, "who allocated what the checking build knows of its own blocks only, not of the "
-     "laboratory's", ["test_blocks_have_places"]),
-]
-
-
-def pytest_collection_modifyitems(items):
-    for applies, reason, names in CANNOT:
-        for item in items if applies else ():
-            if any(name in item.name for name in names):
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
 @pytest.fixture(autouse=True)
 def bounded():
     """A test that never ends fails: whatever it waits for in vain is in the traceback."""

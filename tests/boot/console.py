@@ -15,6 +15,7 @@ AT_PROMPT = re.compile(rb"(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)
 FIRST_WORDS = re.compile(rb"(?<=\n)[^\n]*RoninOS, a 32-bit kernel|^RoninOS, a 32-bit kernel")
 TIMEOUT = float(os.environ.get("RONINOS_TIMEOUT", 60))     # seconds; only failures take that long
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+CLEARED = "\r\x1b[J"      # the open line, before a message takes its place
 
 
 class MachineError(AssertionError):
@@ -78,6 +79,8 @@ class Console:
         """Runs a command from the prompt; returns its output as lines without colours."""
         self.send(line + "\r")
         echo, *output = self.prompt(timeout)
+        while CLEARED in echo:      # a message came in between, above a new prompt
+            echo, *output = self.prompt(timeout)
         if echo != line:
             self.fail(f"sent {line!r}, echoed was {echo!r}")
         return output

@@ -18,8 +18,17 @@ BUILD = Path(os.environ.get("RONINOS_BUILD", ROOT / "build")).resolve()
 KERNEL = BUILD / "roninos.stripped.elf"
 COMPILED_BY = (BUILD / "compiler").read_text()      # and with which options
 CHECKING = COMPILED_BY.split()[-1] == "CHECK"       # made by make CHECK=1
+ORDINARY = COMPILED_BY.split()[0].endswith("gcc") and COMPILED_BY.split()[1:] == ["-O2"]    # no variant
 MAKER = ROOT / "iso" / "mkiso.sh"
 CONFIG = ROOT / "iso" / "boot" / "grub" / "grub.cfg"
+
+
+def least_ram():
+    """KiB in which GRUB can load the kernel, as seen: it holds the file beside what it makes of it."""
+    return -(-(2940 + 2 * KERNEL.stat().st_size // 1024) // 128) * 128
+
+
+SMALLEST = f"{-(-least_ram() // 1024)}M"        # a machine with little RAM: 4 MiB, if that is enough
 
 
 def default_image():

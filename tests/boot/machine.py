@@ -44,7 +44,8 @@ MEDIA = {
 class Machine(Console):
     """Starts a machine and connects to it. `serial` says whether it has a COM1.
 
-    `machine` is QEMU's chipset; unless it is given, pc for a BIOS and q35 for UEFI.
+    `machine` is QEMU's chipset; unless it is given, pc for a BIOS and q35 for UEFI. `cpu` is RONINOS_CPU
+    from the environment, or else what QEMU takes.
     """
 
     running = []        # every machine not closed yet; a failing test shows their transcripts
@@ -65,6 +66,7 @@ class Machine(Console):
         command = [qemu, "-accel", "tcg", "-M", machine, "-m", memory,
                    "-nic", "none", "-display", "none"]
         command += pflash(0, code, "readonly=on") + pflash(1, variables, "snapshot=on")
+        cpu = cpu or os.environ.get("RONINOS_CPU")
         command += ["-cpu", cpu] if cpu else []
         command += [word.format(image) for word in MEDIA[media]]
         command += ["-chardev", f"socket,id=qmp,path={self.folder.name}/qmp",

@@ -5,11 +5,15 @@ Nothing is taken from the kernel's sources. Addresses are integers, ranges are h
 import re
 from dataclasses import dataclass
 
+import images
+
 PAGE = 4096
 HEAP_BASE, HEAP_MAX = 0x18000000, 512 << 20
 PMM_LIMIT = 512 << 20
 LOW_MEMORY = 0x100000
 SMALL_MAX = 256         # a larger request is always a block of its own
+STACK_SIZE = (7 if images.CHECKING else 4) * PAGE
+SHADOW = 1 / 8 if images.CHECKING else 0        # bytes of the checking build for each of heap and stacks
 
 REGION = re.compile(r"\s*0x([0-9a-f]+) - 0x([0-9a-f]+)\s+(\S.*)")
 
@@ -83,6 +87,12 @@ def meminfo(machine):
 KILOBYTES = ["MemTotal", "MemFree", "MemUsed", "PageTables", "HeapTotal", "HeapUsed", "HeapFree",
              "HeapPeak", "HeapLargestFree"]
 COUNTS = ["HeapBlocks", "HeapAllocs", "HeapFrees"]
+
+
+def taken(figures):
+    """What a command that gives everything back leaves as it was: the heap may keep free pages."""
+    return ([figures[key] for key in ("MemTotal", "PageTables", "HeapUsed", "HeapBlocks")]
+            + [figures["MemFree"] + figures["HeapTotal"], figures["HeapAllocs"] - figures["HeapFrees"]])
 
 
 def frames_elsewhere(figures):

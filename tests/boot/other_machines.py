@@ -16,7 +16,7 @@ import images
 from console import TIMEOUT, Console
 
 HERE = Path(__file__).resolve().parent
-V86 = images.BUILD / "npm" / "node_modules" / "v86"     # make installs it
+V86 = images.ROOT / "build" / "npm" / "node_modules" / "v86"     # make installs it
 
 BOCHSRC = """\
 megs: 64

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import images
+from memory_model import meminfo, taken
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import kernel as bench  # noqa: E402
@@ -21,17 +22,6 @@ OPERATIONS = [f"{what} {size}" for size in (32, 256, 1024, 16384) for what in ("
 
 # ---- The command -------------------------------------------------------------------------------
 
-def meminfo(machine):
-    return {key: int(value) for key, value in
-            (re.match(r"(\w+): +(\d+)", line).groups() for line in machine.command("meminfo"))}
-
-
-def taken(figures):
-    """What a command that gives everything back leaves as it was: the heap may keep free pages."""
-    return ([figures[key] for key in ("MemTotal", "PageTables", "HeapUsed", "HeapBlocks")]
-            + [figures["MemFree"] + figures["HeapTotal"], figures["HeapAllocs"] - figures["HeapFrees"]])
-
-
 @QUICK
 def test_bench_measures_everything_and_keeps_nothing(boot):
     machine = boot()
@@ -46,12 +36,15 @@ def test_bench_measures_everything_and_keeps_nothing(boot):
 
 @FULL
 def test_counts_are_the_same_in_every_run():
-    """A switch takes at most 100 instructions, a lock and its release at most 21."""
+    """A switch takes at most 100 instructions, a lock and its release at most 21; no variant need."""
     counted = bench.figures(images.BUILD)
-    assert counted == bench.figures(images.BUILD)
+    again = bench.figures(images.BUILD)
+    # How full the quarantine is depends on when the command was typed.
+    assert again == (pytest.approx(counted, rel=0.01) if images.CHECKING else counted)
     assert list(counted) == OPERATIONS
-    assert counted["yield to a thread"] <= 100
-    assert counted["spinlock lock+unlock"] <= 21
+    if images.ORDINARY:
+        assert counted["yield to a thread"] <= 100
+        assert counted["spinlock lock+unlock"] <= 21
     parts = counted["interrupt entry"] + counted["interrupt exit"]
     assert parts == pytest.approx(counted["interrupt"], abs=8)
 
@@ -65,7 +58,7 @@ def test_bench_without_a_tsc(boot):
 
 @QUICK
 def test_bench_with_too_little_memory(boot):
-    machine = boot(images.make_image("console=serial"), memory="4M")
+    machine = boot(images.make_image("console=serial"), memory=images.SMALLEST)
     machine.command("bench")
     before = taken(meminfo(machine))
     machine.command("bench")

@@ -9,7 +9,7 @@ import pytest
 
 import images
 from console import COLOUR
-from memory_model import PAGE, meminfo
+from memory_model import PAGE, SHADOW, STACK_SIZE, meminfo
 
 XHCI = ["-device", "qemu-xhci,id=usb", "-device", "usb-hub,bus=usb.0,port=1",
         "-device", "usb-kbd,bus=usb.0,port=1.2", "-device", "usb-kbd,bus=usb.0,port=2"]
@@ -22,6 +22,7 @@ UEFI = {firmware: {"firmware": firmware, "extra": XHCI} for firmware in ("uefi",
 OUTCOME = re.compile(rb"PANIC: [^\r]*\r|(?<![^\n])(?:\x1b\[[0-9;]*m)*ronin> (?:\x1b\[[0-9;]*m)*")
 TOO_LITTLE = re.compile("PANIC: (too little memory: .+|memory smoke test: FAIL .+)")
 EXCUSE = re.compile(b"no memory|not enough memory|too little memory|cannot be |is not used|does not")
+STACK_FRAMES = int(STACK_SIZE // PAGE * (1 + SHADOW) + 1/2)
 MOST = 200          # requests of a boot; far more than there are
 PARTS = 4           # in which they have their turn
 
@@ -132,7 +133,7 @@ def test_a_command_in_the_background(machine):
             break
         assert output == ["error: no memory for another thread"]
         assert meminfo(machine)["HeapBlocks"] == before["HeapBlocks"]
-    assert at > 2 + 4 and output == []
+    assert at > 2 + STACK_FRAMES and output == []
 
 
 @pytest.mark.full
@@ -243,7 +244,7 @@ def test_frames_have_owners(boot):
     assert frames["heap"] == figures["HeapTotal"] * 1024 // PAGE
     assert frames["page tables"] < figures["PageTables"] * 1024 // PAGE     # some are of the pool
     threads = len(machine.command("threads")) - 1
-    assert frames["stacks"] == 4 * (threads - 1)        # the idle thread runs on the boot stack
+    assert frames["stacks"] == STACK_FRAMES * (threads - 1)        # the idle thread runs on the boot stack
     assert frames["drivers"] > 0 and frames["laboratory"] == 0
 
     assert machine.one_line("leaks diff").startswith("error: ")
@@ -347,7 +348,7 @@ def assert_as_far_as_it_came(machine, whole):
         there = tree(machine)
     machine.command("starve off")
     frames = owned(machine)
-    screen = 4 if b"screen: no memory" in machine.received else 0
+    screen = STACK_FRAMES if b"screen: no memory" in machine.received else 0
     assert starved(machine, 1000, "", "echo")[2] == "starve: nothing is left behind"
     for owner in ("reserved", "kernel", "laboratory"):
         assert frames[owner] == whole[1][owner]

@@ -119,7 +119,7 @@ def test_selftest_passes_without_the_pit(start, chipset):
 
 def assert_time_is_right(machine):
     """Within 1 % by the TSC, with interrupts on and off; a second has 100 ticks."""
-    slack = 1.02 if images.CHECKING else 1.01       # its accesses take ten times as long
+    slack = 1.01 if images.ORDINARY else 1.02       # a variant may take many times as long for a step
     for ms in (1, 10, 100):
         for line in machine.command(f"timer {ms}"):
             cycles = int(re.search(r"measured: (\d+) cycles", line)[1])
