@@ -377,10 +377,10 @@ static bool describe_bare(vaddr_t bare, size_t room, struct heap_allocation *all
 
 bool heap_next_allocation(vaddr_t payload, struct heap_allocation *allocation)
 {
+    uint32_t flags = heap_lock();
     const struct check_block *before = check_block_find(payload);
     vaddr_t bare = before != NULL ? (vaddr_t)before->bare : payload;
     size_t room = 0;
-    uint32_t flags = heap_lock();
     bool found;
 
     do
