@@ -65,7 +65,7 @@ def test_ram(start, size, chipset):
 
 @full
 def test_the_smallest_machine_works_or_says_what_is_missing(start):
-    """GRUB needs 3.75 MiB to load the kernel that people get, and with less never reaches it."""
+    """GRUB needs nearly 4 MiB to load the kernel that people get, and with less never reaches it."""
     machine = start(memory=f"{images.least_ram()}K")
     match = machine.wait_for(re.compile(rb"\nronin> |\nPANIC: too little memory"))
     if b"ronin" in match[0]:
