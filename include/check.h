@@ -21,7 +21,7 @@ struct check_block_place {
     vaddr_t start;
     size_t size;               /* that was asked for */
     bool live;                 /* or freed, and in quarantine */
-    uint32_t allocated, freed; /* return addresses of those calls; 0: it is live */
+    uint32_t allocated, freed; /* return addresses of those calls; freed: 0 if it is live */
 };
 
 #ifdef CHECK

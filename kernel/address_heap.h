@@ -1,5 +1,5 @@
 /*
- * The parts that make up the description of an address (address.h).
+ * The heap's part of the description of an address (address.h), and what it asks of the rest.
  */
 #ifndef ADDRESS_HEAP_H
 #define ADDRESS_HEAP_H
